@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `pretrain`, `plan`, `bench`, `info` and `list`: read the words, call the library, print
+ * its text.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int cmd_pretrain(int argc, char **argv)
+{
+    struct cli_arguments arguments;
+    slim_error error;
+    int code = cli_arguments_read("pretrain", argc, argv, &arguments);
+    if (code == 0) {
+        slim_hooks hooks = cli_hooks();
+        cli_log_open(&arguments);
+        cli_signals();
+        code = (int)slim_pretrain(arguments.options, arguments.places, arguments.n_places,
+                                  &hooks, &error);
+        if (code != SLIM_OK) {
+            code = cli_fail("pretrain", &error);
+        }
+        cli_progress_end();
+    }
+    cli_arguments_finish(&arguments);
+    return code;
+}
+
+/* Prints a text of the library, or its error. */
+static int print_text(const char *command, slim_status status, char *text,
+                      const slim_error *error)
+{
+    int code = (int)status;
+    if (status != SLIM_OK) {
+        code = cli_fail(command, error);
+    } else {
+        (void)fputs(text, stdout);
+        size_t length = strlen(text);
+        if (length > 0 && text[length - 1] != '\n') {
+            (void)fputs("\n", stdout);
+        }
+    }
+    slim_text_free(text);
+    return code;
+}
+
+static int no_places(const char *command, const struct cli_arguments *arguments)
+{
+    return arguments->n_places == 0
+               ? 0
+               : cli_usage(command, "takes no argument, but got '%s'",
+                           arguments->places[0]);
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    struct cli_arguments arguments;
+    slim_error error;
+    int code = cli_arguments_read("plan", argc, argv, &arguments);
+    code = code == 0 ? no_places("plan", &arguments) : code;
+    if (code == 0) {
+        char *text = NULL;
+        cli_log_open(&arguments);
+        slim_status status = slim_plan(arguments.options, arguments.json, &text, &error);
+        code = print_text("plan", status, text, &error);
+    }
+    cli_arguments_finish(&arguments);
+    return code;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct cli_arguments arguments;
+    slim_error error;
+    if (argc < 2 || strcmp(argv[1], "step") != 0) {
+        return cli_usage("bench", "say what: `slimclr bench step [options]`");
+    }
+    int code = cli_arguments_read("bench step", argc - 1, argv + 1, &arguments);
+    code = code == 0 ? no_places("bench step", &arguments) : code;
+    if (code == 0) {
+        char *text = NULL;
+        cli_log_open(&arguments);
+        slim_status status = slim_bench_step(arguments.options, &text, &error);
+        code = print_text("bench step", status, text, &error);
+    }
+    cli_arguments_finish(&arguments);
+    return code;
+}
+
+int cmd_info(int argc, char **argv)
+{
+    char *text = NULL;
+    slim_error error;
+    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
+    if (argc > 1 && !json) {
+        return cli_usage("info", "takes nothing but --json, and got '%s'", argv[1]);
+    }
+    slim_status status = slim_info(json, &text, &error);
+    return print_text("info", status, text, &error);
+}
+
+int cmd_list(int argc, char **argv)
+{
+    char *text = NULL;
+    slim_error error;
+    if (argc != 2) {
+        return cli_usage("list", "say what: archs, methods, recipes or formats");
+    }
+    slim_status status = slim_list(argv[1], &text, &error);
+    return print_text("list", status, text, &error);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slimclr: the table of sub-commands and their help. Exit status: 0 done; 1 run failed; 2
+ * usage; 3 data; 4 numbers; 75 stopped on request with a checkpoint written.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *synopsis, *summary;
+    const char *tables[2]; /* keys shown by help */
+};
+
+static const struct command commands[] = {
+    {"pretrain",
+     cmd_pretrain,
+     "pretrain DATA... -o RUN [options]",
+     "train all widths from pictures without labels",
+     {"pretrain", NULL}},
+    {"eval",
+     cmd_eval,
+     "eval knn|linear RUN|CKPT DATA [options]",
+     "judge each width: nearest neighbours, linear probes",
+     {"eval knn", "eval linear"}},
+    {"plan",
+     cmd_plan,
+     "plan [options]",
+     "parameters, MACs, memory and ops, before starting",
+     {"plan", NULL}},
+    {"bench",
+     cmd_bench,
+     "bench step [options]",
+     "time a whole training step: one JSON line",
+     {NULL, NULL}},
+    {"demo",
+     cmd_demo,
+     "demo [-o DIR]",
+     "pre-train on built-in pictures and show one table",
+     {NULL, NULL}},
+    {"info",
+     cmd_info,
+     "info [--json]",
+     "what was compiled in, and this machine",
+     {NULL, NULL}},
+    {"list",
+     cmd_list,
+     "list archs|methods|recipes|formats",
+     "what there is to choose from",
+     {NULL, NULL}},
+};
+
+enum { N_COMMANDS = (int)(sizeof commands / sizeof commands[0]) };
+
+static const struct command *find(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int print_help(void)
+{
+    (void)printf("slimclr %s: pre-trains slimmable image networks without labels\n\n",
+                 slim_version());
+    for (int i = 0; i < N_COMMANDS; i++) {
+        (void)printf("  slimclr %-42s %s\n", commands[i].synopsis, commands[i].summary);
+    }
+    (void)printf("  slimclr %-42s %s\n", "help [COMMAND] | --version",
+                 "this, or a command's options");
+    (void)printf(
+        "\nDATA: a folder of pictures, CIFAR or IDX files, or synthetic: (see `slimclr "
+        "list formats`)\n"
+        "Exit: 0 done, 1 run failed, 2 usage, 3 data, 4 numbers, 75 stopped with a "
+        "checkpoint\n");
+    return 0;
+}
+
+static int print_command_help(const struct command *command)
+{
+    (void)printf("slimclr %s\n%s\n", command->synopsis, command->summary);
+    for (int i = 0; i < 2; i++) {
+        if (command->tables[i] != NULL) {
+            if (command->tables[1] != NULL) {
+                (void)printf("\n%s", command->tables[i]);
+            }
+            cli_help_options(command->tables[i]);
+        }
+    }
+    if (strcmp(command->name, "bench") == 0) {
+        (void)printf("\nTakes the options of pretrain; --steps N (10) are timed after "
+                     "one that warms "
+                     "up.\n");
+    }
+    return 0;
+}
+
+static int unknown(const char *name)
+{
+    static const char *const later[] = {"embed", "export", "report",
+                                        "check", "stats",  "pack"};
+    for (int i = 0; i < (int)(sizeof later / sizeof later[0]); i++) {
+        if (strcmp(later[i], name) == 0) {
+            (void)fprintf(
+                stderr,
+                "slimclr: '%s' does not exist yet; `slimclr help` lists what does\n",
+                name);
+            return SLIM_ERROR_USAGE;
+        }
+    }
+    (void)fprintf(stderr, "slimclr: no command '%s'; `slimclr help` lists them\n", name);
+    return SLIM_ERROR_USAGE;
+}
+
+/* The threads of the computation must sleep, not spin, while they wait: with loader
+ * workers or any other program on the same cores, spinning makes a step ten times slower
+ * (measured on two cores). The OpenMP library reads this before main, so the program
+ * starts once more with it set; where that fails, it goes on as it is. */
+static void wait_politely(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") == NULL &&
+        setenv("OMP_WAIT_POLICY", "passive", 0) == 0) {
+        (void)execv("/proc/self/exe", argv);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    wait_politely(argv);
+    if (argc < 2) {
+        (void)fprintf(stderr, "slimclr: no command; `slimclr help` lists them\n");
+        return SLIM_ERROR_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) {
+        (void)printf("slimclr %s\n", slim_version());
+        return 0;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
+        strcmp(name, "-h") == 0) {
+        const struct command *about = argc > 2 ? find(argv[2]) : NULL;
+        if (argc > 2 && about == NULL) {
+            return unknown(argv[2]);
+        }
+        return about != NULL ? print_command_help(about) : print_help();
+    }
+    const struct command *command = find(name);
+    if (command == NULL) {
+        return unknown(name);
+    }
+    int code = command->run(argc - 1, argv + 1);
+    if (code == -1) {
+        code = print_command_help(command);
+    }
+    /* A result that did not reach its reader is a failure. */
+    if (fflush(stdout) != 0 && code == 0) {
+        (void)fprintf(stderr, "slimclr: standard output cannot be written\n");
+        code = SLIM_ERROR_RUN;
+    }
+    return code;
+}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+#
+# Libraries of others. Each becomes one imported target slim::NAME, and, when it is optional, one
+# switch SLIM_NAME that is on when it is found and may be set to OFF. A folder's list then takes
+# whole files in or out:
+#
+#   if(SLIM_JPEG)
+#       target_sources(slimclr_objects PRIVATE jpeg.c)
+#       target_link_libraries(slimclr_objects PUBLIC slim::jpeg)
+#   else()
+#       target_sources(slimclr_objects PRIVATE jpeg_none.c)
+#   endif()
+
+# slim_find(NAME header library): sets SLIM_FOUND_NAME and makes slim::name.
+function(slim_find name header library)
+    string(TOUPPER "${name}" upper)
+    find_path(SLIM_${upper}_INCLUDE "${header}")
+    find_library(SLIM_${upper}_LIBRARY "${library}")
+    mark_as_advanced(SLIM_${upper}_INCLUDE SLIM_${upper}_LIBRARY)
+    if(SLIM_${upper}_INCLUDE AND SLIM_${upper}_LIBRARY)
+        set(SLIM_FOUND_${upper} TRUE PARENT_SCOPE)
+        add_library(slim::${name} UNKNOWN IMPORTED GLOBAL)
+        set_target_properties(slim::${name} PROPERTIES
+            IMPORTED_LOCATION "${SLIM_${upper}_LIBRARY}"
+            INTERFACE_INCLUDE_DIRECTORIES "${SLIM_${upper}_INCLUDE}")
+    else()
+        set(SLIM_FOUND_${upper} FALSE PARENT_SCOPE)
+    endif()
+endfunction()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+slim_find(jansson jansson.h jansson)
+if(NOT SLIM_FOUND_JANSSON)
+    message(FATAL_ERROR "jansson was not found; on Debian or Ubuntu: "
+                        "apt-get install libjansson-dev (tools/deps.sh lists all)")
+endif()
+
+slim_find(dnnl dnnl.h dnnl)
+slim_find(jpeg jpeglib.h jpeg)
+slim_find(spng spng.h spng)
+slim_find(zlib zlib.h z)
+slim_find(cmocka cmocka.h cmocka)
+find_package(OpenMP QUIET COMPONENTS C)
+
+cmake_dependent_option(SLIM_ONEDNN "cpu backend on oneDNN" ON "SLIM_FOUND_DNNL" OFF)
+cmake_dependent_option(SLIM_JPEG "JPEG reader (libjpeg-turbo)" ON "SLIM_FOUND_JPEG" OFF)
+cmake_dependent_option(SLIM_PNG "PNG reader (libspng)" ON "SLIM_FOUND_SPNG" OFF)
+cmake_dependent_option(SLIM_ZLIB "gzipped IDX files (zlib)" ON "SLIM_FOUND_ZLIB" OFF)
+cmake_dependent_option(SLIM_OPENMP "threads in our CPU loops" ON "OpenMP_C_FOUND" OFF)
+set(SLIM_CMOCKA ${SLIM_FOUND_CMOCKA})
+
+foreach(name ONEDNN JPEG PNG ZLIB OPENMP)
+    if(SLIM_${name})
+        message(STATUS "SLIM_${name}: yes")
+    else()
+        message(STATUS "SLIM_${name}: no")
+    endif()
+endforeach()

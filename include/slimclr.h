@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slimclr: pre-trains slimmable image networks without labels. From pictures, one run
+ * gives a family of vision models that share their weights, one for each width (1.0,
+ * 0.75, 0.5, 0.25), each ready to use.
+ *
+ * Opaque handles and status codes. The library never prints, exits or installs signal
+ * handlers, and keeps no state but the log sink. Every function that can fail returns a
+ * status and writes one line into the error record it is given; texts are UTF-8. Handles
+ * are not shared between threads without a lock.
+ */
+#ifndef SLIMCLR_H
+#define SLIMCLR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The value of a status is also the program's exit status. */
+typedef enum slim_status {
+    SLIM_OK = 0,
+    SLIM_ERROR_RUN = 1,   /* disk, memory, a damaged checkpoint */
+    SLIM_ERROR_USAGE = 2, /* bad option or value, contradiction, batch larger than the
+                             data */
+    SLIM_ERROR_DATA = 3,  /* missing path, no images, truncated or too many damaged files
+                           */
+    SLIM_ERROR_NUMBERS = 4, /* a loss or gradient that is not finite; collapse on request
+                             */
+    SLIM_STOPPED = 75       /* stopped on request, a checkpoint was written */
+} slim_status;
+
+typedef struct slim_error {
+    slim_status status;
+    char text[1024]; /* one line without newline: object, rule, value seen, what to do */
+} slim_error;
+
+/* "0.1.0" */
+const char *slim_version(void);
+
+/* ---- log --------------------------------------------------------------------------- */
+
+typedef enum slim_log_level {
+    SLIM_LOG_ERROR,
+    SLIM_LOG_WARNING,
+    SLIM_LOG_INFO,
+    SLIM_LOG_DEBUG
+} slim_log_level;
+typedef void (*slim_log_fn)(void *context, slim_log_level level, const char *line);
+/* Where lines for people go; NULL (the start) drops them. May be called from any thread.
+ */
+void slim_log_to(slim_log_fn sink, void *context);
+
+/* ---- options ----------------------------------------------------------------------- */
+
+/* The settings of one command: a table of keys with type, range, default and help. */
+typedef struct slim_options slim_options;
+
+typedef struct slim_option_info {
+    const char *name;     /* "batch-size": the key, and "--batch-size" */
+    char letter;          /* 'b', or 0 */
+    bool is_flag;         /* takes no value on the command line */
+    const char *argument; /* "N", "DIR" …; NULL for flags */
+    const char *initial;  /* default as text */
+    const char *choices;  /* "a|b|c", or NULL */
+    const char *help;
+} slim_option_info;
+
+/* `command`: "pretrain", "eval knn", "eval linear", "plan", "bench step". */
+slim_status slim_options_create(const char *command, slim_options **options,
+                                slim_error *error);
+void slim_options_destroy(slim_options *options);
+/* Sets one key as the user's word. Recipes and files given with the keys "recipe" and
+ * "config" are read when the command starts, under what is set here. */
+slim_status slim_options_set(slim_options *options, const char *key, const char *value,
+                             slim_error *error);
+/* The i-th key of the table; false past the end. */
+bool slim_options_info(const slim_options *options, int i, slim_option_info *info);
+
+/* ---- pre-training ------------------------------------------------------------------ */
+
+typedef struct slim_progress {
+    int64_t step, total_steps;
+    double epoch, epochs;
+    double loss, chance; /* the objective of the full width's contrast and its chance
+                            level */
+    double images_per_sec, eta_s, data_wait;
+    int active_widths;
+    bool logged; /* this step wrote a metric line */
+} slim_progress;
+
+typedef struct slim_hooks {
+    void (*progress)(void *context, const slim_progress *progress); /* after each step;
+                                                                       may be NULL */
+    bool (*stop_requested)(void *context); /* asked after each step; true: checkpoint,
+                                              SLIM_STOPPED; may be NULL */
+    void *context;
+} slim_hooks;
+
+/* `slimclr pretrain`: n_data DATA arguments (one or more) into the run directory of key
+ * "out". */
+slim_status slim_pretrain(const slim_options *options, const char *const *data,
+                          int n_data, const slim_hooks *hooks, slim_error *error);
+
+/* ---- evaluation -------------------------------------------------------------------- */
+
+enum { SLIM_WIDTHS_MAX = 8 };
+
+typedef struct slim_width_score {
+    double width;                /* 0.75 */
+    double acc1, acc5;           /* fractions: kNN, or the switchable probe */
+    double slim_acc1, slim_acc5; /* the slimmable probe; 0 for kNN */
+    int64_t params, macs;        /* of the trunk at the evaluated size */
+} slim_width_score;
+
+typedef struct slim_scores {
+    int n_widths;
+    slim_width_score width[SLIM_WIDTHS_MAX];
+    int64_t n_train, n_test, n_bad;
+    int classes, k; /* k actually used (kNN) */
+    bool has_raw;   /* kNN with "raw": the same on pixels, plain and mean-centred */
+    double raw_acc1, raw_centred_acc1;
+    int64_t epochs, step; /* of the checkpoint */
+    char json[4096];      /* the whole as one JSON object */
+} slim_scores;
+
+/* model: a run directory or a checkpoint. data: one DATA argument, or NULL with keys
+ * "train" and "test". */
+slim_status slim_eval_knn(const slim_options *options, const char *model,
+                          const char *data, slim_scores *scores, slim_error *error);
+slim_status slim_eval_linear(const slim_options *options, const char *model,
+                             const char *data, slim_scores *scores, slim_error *error);
+
+/* ---- models ------------------------------------------------------------------------ */
+
+/* A trained family, opened for use. */
+typedef struct slim_model slim_model;
+slim_status slim_model_open(const char *run_or_file, slim_model **model,
+                            slim_error *error);
+void slim_model_close(slim_model *model);
+int slim_model_widths(const slim_model *model);
+/* Width i, descending: multiplier, feature dimension, parameters and multiply-adds per
+ * picture at the model's image size. Any pointer may be NULL. */
+slim_status slim_model_width(const slim_model *model, int i, double *width,
+                             int *dimension, int64_t *params, int64_t *macs);
+/* Index of the largest width whose multiply-adds fit, or of the smallest. */
+int slim_model_pick(const slim_model *model, int64_t max_macs);
+/* Embeds n pictures of height x width 8-bit RGB pixels, one after another in `pixels`, at
+ * width i: the evaluation view of the model is taken, then the pooled trunk features, (n,
+ * dimension) floats. The width may change at every call. */
+slim_status slim_model_embed(slim_model *model, int i, const unsigned char *pixels, int n,
+                             int height, int width, float *features, slim_error *error);
+
+/* ---- looking before spending ------------------------------------------------------- */
+
+/* Texts below are made with malloc; free with slim_text_free. */
+void slim_text_free(char *text);
+/* `slimclr plan`: parameters, MACs, memory and, with key "ops", the op list. json: one
+ * JSON object instead. */
+slim_status slim_plan(const slim_options *options, bool json, char **text,
+                      slim_error *error);
+/* `slimclr bench step`: one JSON line. */
+slim_status slim_bench_step(const slim_options *options, char **text, slim_error *error);
+/* What was compiled in, and this machine. */
+slim_status slim_info(bool json, char **text, slim_error *error);
+/* "archs", "methods", "recipes", "formats", "commands": a line each. */
+slim_status slim_list(const char *what, char **text, slim_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

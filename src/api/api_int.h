@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the api folder: the key tables, how settings are resolved into what the
+ * other folders take, and how errors and log lines leave the library. Nothing here
+ * computes; it wires.
+ */
+#ifndef SRC_API_API_INT_H
+#define SRC_API_API_INT_H
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "data/data.h"
+#include "eval/eval.h"
+#include "learn/learn.h"
+#include "net/net.h"
+#include "slimclr.h"
+#include "store/store.h"
+#include "tensor/tensor.h"
+
+/* ---- options (options.c, keys.c) --------------------------------------------------- */
+
+/* The keys of one command, joined from its parts. */
+struct api_table {
+    struct sl_key *keys;
+    int n;
+};
+/* An unknown command is SL_ERROR_USAGE. */
+enum sl_status api_table_create(struct sl_error *err, const char *command,
+                                struct api_table *table);
+void api_table_finish(struct api_table *table);
+
+struct slim_options {
+    struct api_table table;
+    struct sl_conf *conf; /* what the user said, over the defaults */
+};
+
+/* Keys of `pretrain` that do not determine the numbers: kept out of checkpoints, free to
+ * change on resume. */
+bool api_key_is_free(const char *name);
+
+/* A copy of the user's settings with recipe and configuration file read in under them. */
+enum sl_status api_conf_complete(struct sl_error *err, const slim_options *options,
+                                 struct sl_conf **conf);
+/* Text of a recipe built into the library, or NULL; names by index, NULL past the end. */
+const char *api_recipe_text(const char *name);
+const char *api_recipe_name(int i);
+/* Writes a value the program found in place of "auto". */
+enum sl_status api_resolve(struct sl_error *err, struct sl_conf *conf, const char *key,
+                           const char *value);
+enum sl_status api_resolve_real(struct sl_error *err, struct sl_conf *conf,
+                                const char *key, double value);
+enum sl_status api_resolve_int(struct sl_error *err, struct sl_conf *conf,
+                               const char *key, int64_t value);
+
+/* Status and text out of the library. */
+slim_status api_leave(const struct sl_error *err, enum sl_status status,
+                      slim_error *error);
+/* A copy made with malloc for the caller of the public functions. */
+enum sl_status api_text_out(struct sl_error *err, const struct sl_text *text,
+                            char **copy);
+
+/* Lines also go to `log` until called with NULL. */
+void api_log_tee(struct sl_file_log *log);
+
+/* ---- settings (settings.c) --------------------------------------------------------- */
+
+/* What is known about the pictures before settings are resolved. */
+struct api_pictures {
+    int64_t count;  /* 0 = unknown (plan, bench) */
+    int fixed_side; /* side of fixed-size data, else 0 */
+    float mean[3], std[3];
+};
+
+/* One run's settings in the terms of the folders below. */
+struct api_settings {
+    struct sl_resnet_config resnet;
+    struct sl_trainer_config trainer;
+    struct sl_recipe recipe;
+    int64_t steps_per_epoch;
+    double epochs;
+    int log_every;
+    int threads, workers;
+};
+/* Resolves every "auto" in `conf` (interface.md, "What the defaults resolve to") and
+ * fills `settings`, whose texts borrow from `conf`. */
+enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
+                                    const struct api_pictures *pictures,
+                                    struct api_settings *settings);
+/* The part of it that a checkpoint needs to be used: the net at `image_size` (0 = the
+ * checkpoint's) and the evaluation view. `conf` is a checkpoint's. */
+enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *conf,
+                                   int image_size, struct sl_resnet_config *resnet,
+                                   struct sl_recipe *view);
+/* "10%" or "0.1" as a fraction in [0, 1]. */
+enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
+                                  const char *where, double *fraction);
+/* Opens the device that keys "device", "threads", "precision" ask for. */
+enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
+                               struct sl_device *device);
+int api_workers(const struct sl_conf *conf);
+enum sl_bad_policy api_bad_policy(const struct sl_conf *conf);
+
+/* ---- models (model.c) -------------------------------------------------------------- */
+
+/* A checkpoint opened for use. */
+struct api_model {
+    struct api_table table;
+    struct sl_conf *conf; /* the checkpoint's */
+    struct sl_resnet_config resnet;
+    struct sl_recipe view;
+    struct sl_device device;
+    struct sl_net *net;
+    struct sl_params *params;
+    struct sl_stats *stats;
+    int64_t step;
+    char path[4096];
+};
+/* device_conf: NULL = automatic. */
+enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
+                              int image_size, const struct sl_conf *device_conf,
+                              struct api_model *model);
+void api_model_close(struct api_model *model);
+
+/* ---- evaluation while training (evaluate.c) ---------------------------------------- */
+
+/* kNN at every width of `model` between the train and test part of `data`. */
+enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
+                              const struct sl_recipe *view, const char *data,
+                              int n_workers, struct sl_score scores[SL_WIDTHS_MAX]);
+
+#endif

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `slimclr eval knn` and `eval linear`: opens a model and the two parts of the data,
+ * computes features of all widths in one pass each, and judges them. Nothing of the model
+ * is written; the result also goes to RUN/eval/.
+ */
+#include "api_int.h"
+
+#include <jansson.h>
+#include <string.h>
+
+enum { PATH_LENGTH = 4096, EVAL_BATCH = 256 };
+
+/* Everything one evaluation holds. */
+struct judge {
+    struct sl_conf *conf;
+    struct api_model model;
+    struct sl_source *train, *test;
+    const char *data;
+    struct sl_features_config train_config, test_config;
+    struct sl_features train_features[SL_WIDTHS_MAX], test_features[SL_WIDTHS_MAX];
+    int widths[SL_WIDTHS_MAX], n_widths;
+    int64_t n_bad;
+    int classes;
+    double lr; /* of the probe */
+    int epochs, batch;
+};
+
+static struct sl_frozen frozen(const struct api_model *model)
+{
+    return (struct sl_frozen){.device = &model->device,
+                              .net = model->net,
+                              .params = model->params,
+                              .stats = model->stats};
+}
+
+/* ---- opening ----------------------------------------------------------------------- */
+
+static enum sl_status open_part(struct sl_error *err, const struct sl_conf *conf,
+                                const char *data, enum sl_part part,
+                                const char *limit_key, bool whole,
+                                struct sl_source **source)
+{
+    SL_TRY(sl_source_open(err,
+                          &(struct sl_source_config){
+                              .data = data,
+                              .part = part,
+                              .whole = whole,
+                              .test_fraction = sl_conf_real(conf, "test-fraction"),
+                              .limit = sl_conf_int(conf, limit_key),
+                              .seed = (uint64_t)sl_conf_int(conf, "seed"),
+                          },
+                          source));
+    if (sl_source_was_split(*source) && part == SL_PART_TEST) {
+        sl_log(SL_LOG_INFO,
+               "%s: only one part: %.0f %% of it, drawn by --seed, is the test part",
+               data, 100.0 * sl_conf_real(conf, "test-fraction"));
+    }
+    return SL_OK;
+}
+
+static enum sl_status open_data(struct sl_error *err, struct judge *judge,
+                                const char *data)
+{
+    const char *train = sl_conf_text(judge->conf, "train");
+    const char *test = sl_conf_text(judge->conf, "test");
+    if (data == NULL && (train[0] == '\0' || test[0] == '\0')) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "eval: no DATA; name labelled pictures, or both --train and --test");
+    }
+    if (data != NULL && (train[0] != '\0' || test[0] != '\0')) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "eval: DATA and --train or --test contradict each other; give one of them");
+    }
+    judge->data = data != NULL ? data : test;
+    /* A DATA named for one role is taken whole in it: its own train part as bank, its
+     * test part to judge by. */
+    SL_TRY(open_part(err, judge->conf, data != NULL ? data : train, SL_PART_TRAIN,
+                     "limit", data == NULL, &judge->train));
+    SL_TRY(open_part(err, judge->conf, data != NULL ? data : test, SL_PART_TEST,
+                     "limit-test", data == NULL, &judge->test));
+    judge->classes = sl_source_classes(judge->train);
+    if (judge->classes < 2 || sl_source_classes(judge->test) < 1) {
+        return SL_FAIL(
+            err, SL_ERROR_DATA,
+            "%s: evaluation needs labels; put pictures into one folder a class",
+            data != NULL ? data : train);
+    }
+    for (int i = 0; i < sl_source_classes(judge->test) && judge->train != judge->test;
+         i++) {
+        if (i >= judge->classes || strcmp(sl_source_class_name(judge->train, i),
+                                          sl_source_class_name(judge->test, i)) != 0) {
+            return SL_FAIL(
+                err, SL_ERROR_DATA,
+                "class %d of the test part is '%s', which the train part does not have "
+                "at that place; both need the same class folders",
+                i, sl_source_class_name(judge->test, i));
+        }
+    }
+    return SL_OK;
+}
+
+static enum sl_status pick_widths(struct sl_error *err, struct judge *judge)
+{
+    const struct sl_widths *there = &judge->model.net->widths;
+    struct sl_widths asked = *there;
+    if (!sl_conf_is_auto(judge->conf, "widths")) {
+        SL_TRY(sl_widths_parse(err, sl_conf_text(judge->conf, "widths"), false,
+                               "--widths", &asked));
+    }
+    for (int i = 0; i < asked.n; i++) {
+        int found = sl_widths_find(there, asked.at[i]);
+        if (found < 0) {
+            struct sl_text known = {0};
+            char one[16];
+            for (int k = 0; k < there->n; k++) {
+                sl_multiplier_text(there->at[k], one, sizeof one);
+                sl_text_add(&known, " %s", one);
+            }
+            sl_multiplier_text(asked.at[i], one, sizeof one);
+            enum sl_status status = SL_FAIL(
+                err, SL_ERROR_USAGE, "--widths %s: not a width of this model; it has:%s",
+                one, known.text != NULL ? known.text : "");
+            sl_text_finish(&known);
+            return status;
+        }
+        judge->widths[judge->n_widths++] = found;
+    }
+    return SL_OK;
+}
+
+static enum sl_status open_judge(struct sl_error *err, struct judge *judge,
+                                 const slim_options *options, const char *model,
+                                 const char *data)
+{
+    SL_TRY(api_conf_complete(err, options, &judge->conf));
+    int size = sl_conf_is_auto(judge->conf, "image-size")
+                   ? 0
+                   : (int)sl_conf_int(judge->conf, "image-size");
+    SL_TRY(api_model_open(err, model, size, judge->conf, &judge->model));
+    SL_TRY(pick_widths(err, judge));
+    SL_TRY(open_data(err, judge, data));
+    judge->train_config = (struct sl_features_config){
+        .source = judge->train,
+        .recipe = judge->model.view,
+        .seed = (uint64_t)sl_conf_int(judge->conf, "seed"),
+        .batch = (int)sl_conf_int(judge->conf, "batch-size"),
+        .n_workers = api_workers(judge->conf),
+        .head = strcmp(sl_conf_text(judge->conf, "features"), "head") == 0,
+    };
+    judge->test_config = judge->train_config;
+    judge->test_config.source = judge->test;
+    return SL_OK;
+}
+
+static enum sl_status compute_features(struct sl_error *err, struct judge *judge)
+{
+    const struct sl_frozen model = frozen(&judge->model);
+    int64_t bad = 0;
+    SL_TRY(sl_features_compute(err, &model, &judge->train_config, judge->widths,
+                               judge->n_widths, judge->train_features, &bad));
+    judge->n_bad = bad;
+    SL_TRY(sl_features_compute(err, &model, &judge->test_config, judge->widths,
+                               judge->n_widths, judge->test_features, &bad));
+    judge->n_bad += bad;
+    if (judge->n_bad > 0) {
+        sl_log(SL_LOG_WARNING, "eval: %lld damaged pictures were left out",
+               (long long)judge->n_bad);
+    }
+    return SL_OK;
+}
+
+static void close_judge(struct judge *judge)
+{
+    for (int i = 0; i < SL_WIDTHS_MAX; i++) {
+        sl_features_finish(&judge->train_features[i]);
+        sl_features_finish(&judge->test_features[i]);
+    }
+    sl_source_close(judge->train);
+    sl_source_close(judge->test);
+    api_model_close(&judge->model);
+    sl_conf_destroy(judge->conf);
+}
+
+/* ---- results ----------------------------------------------------------------------- */
+
+static void fill_scores(const struct judge *judge, slim_scores *scores)
+{
+    const struct sl_net *net = judge->model.net;
+    *scores = (slim_scores){.n_widths = judge->n_widths,
+                            .n_train = judge->train_features[0].n,
+                            .n_test = judge->test_features[0].n,
+                            .n_bad = judge->n_bad,
+                            .classes = judge->classes,
+                            .step = judge->model.step};
+    for (int i = 0; i < judge->n_widths; i++) {
+        slim_width_score *row = &scores->width[i];
+        row->width = sl_multiplier_value(net->widths.at[judge->widths[i]]);
+        sl_net_cost(net, net->features, judge->widths[i], &row->params, &row->macs);
+    }
+}
+
+/* Accuracies with four decimals more than anyone can use, so that the text stays
+ * readable. */
+static json_t *fraction(double value)
+{
+    return json_real((double)(int64_t)(value * 1e6 + 0.5) / 1e6);
+}
+
+static json_t *scores_json(const struct judge *judge, const char *kind,
+                           const slim_scores *scores)
+{
+    bool knn = strcmp(kind, "knn") == 0;
+    json_t *root = json_object();
+    json_t *results = json_array();
+    json_object_set_new(root, "eval", json_string(kind));
+    json_object_set_new(root, "data", json_string(judge->data));
+    json_object_set_new(root, "step", json_integer(scores->step));
+    if (knn) {
+        json_object_set_new(root, "k", json_integer(scores->k));
+        json_object_set_new(root, "temperature",
+                            fraction(sl_conf_real(judge->conf, "knn-t")));
+    } else {
+        json_object_set_new(root, "epochs", json_integer(judge->epochs));
+        json_object_set_new(root, "lr", fraction(judge->lr));
+        json_object_set_new(root, "as_paper",
+                            json_boolean(sl_conf_bool(judge->conf, "as-paper")));
+    }
+    json_object_set_new(root, "features",
+                        json_string(sl_conf_text(judge->conf, "features")));
+    json_object_set_new(root, "n_train", json_integer(scores->n_train));
+    json_object_set_new(root, "n_test", json_integer(scores->n_test));
+    json_object_set_new(root, "n_bad", json_integer(scores->n_bad));
+    json_object_set_new(root, "classes", json_integer(scores->classes));
+    if (scores->has_raw) {
+        json_object_set_new(root, "raw_acc1", fraction(scores->raw_acc1));
+        json_object_set_new(root, "raw_centred_acc1", fraction(scores->raw_centred_acc1));
+    }
+    for (int i = 0; i < scores->n_widths; i++) {
+        const slim_width_score *row = &scores->width[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "width", fraction(row->width));
+        json_object_set_new(one, "acc1", fraction(row->acc1));
+        json_object_set_new(one, "acc5", fraction(row->acc5));
+        if (!knn) {
+            json_object_set_new(one, "slim_acc1", fraction(row->slim_acc1));
+            json_object_set_new(one, "slim_acc5", fraction(row->slim_acc5));
+        }
+        json_object_set_new(one, "params", json_integer(row->params));
+        json_object_set_new(one, "macs", json_integer(row->macs));
+        json_array_append_new(results, one);
+    }
+    json_object_set_new(root, "results", results);
+    return root;
+}
+
+/* The JSON text of the result, and the same in RUN/eval/KIND.json when a run directory
+ * was named. */
+static enum sl_status finish_scores(struct sl_error *err, const struct judge *judge,
+                                    const char *kind, const char *model,
+                                    slim_scores *scores)
+{
+    json_t *root = scores_json(judge, kind, scores);
+    size_t length = root != NULL ? json_dumpb(root, scores->json, sizeof scores->json - 1,
+                                              JSON_COMPACT | JSON_REAL_PRECISION(10))
+                                 : 0;
+    json_decref(root);
+    if (length == 0 || length >= sizeof scores->json) {
+        return SL_FAIL(err, SL_ERROR_RUN, "eval: the result does not fit into its text");
+    }
+    scores->json[length] = '\0';
+    if (sl_path_kind(model) != SL_PATH_DIRECTORY) {
+        return SL_OK;
+    }
+    char path[PATH_LENGTH];
+    char name[32];
+    char line[sizeof scores->json + 2];
+    (void)snprintf(name, sizeof name, "eval/%s.json", kind);
+    (void)snprintf(line, sizeof line, "%s\n", scores->json);
+    if (!sl_path_join(path, sizeof path, model, "eval")) {
+        return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", model);
+    }
+    SL_TRY(sl_dir_create(err, path));
+    if (!sl_path_join(path, sizeof path, model, name)) {
+        return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", model);
+    }
+    return sl_file_write(err, path, line, strlen(line));
+}
+
+/* ---- nearest neighbours ------------------------------------------------------------ */
+
+static enum sl_status raw_pixels(struct sl_error *err, struct judge *judge,
+                                 slim_scores *scores)
+{
+    enum sl_status status = SL_OK;
+    struct sl_features train = {0};
+    struct sl_features test = {0};
+    struct sl_score plain = {0};
+    struct sl_score centred = {0};
+    int k = (int)sl_conf_int(judge->conf, "knn-k");
+    double t = sl_conf_real(judge->conf, "knn-t");
+    int used = 0;
+    SL_TRY_OUT(sl_features_raw(err, &judge->train_config, &train));
+    SL_TRY_OUT(sl_features_raw(err, &judge->test_config, &test));
+    SL_TRY_OUT(sl_knn(err, &judge->model.device, &train, &test, judge->classes, k, t,
+                      &plain, &used));
+    sl_features_centre(&train, &test);
+    SL_TRY_OUT(sl_knn(err, &judge->model.device, &train, &test, judge->classes, k, t,
+                      &centred, &used));
+    scores->has_raw = true;
+    scores->raw_acc1 = plain.acc1;
+    scores->raw_centred_acc1 = centred.acc1;
+out:
+    sl_features_finish(&train);
+    sl_features_finish(&test);
+    return status;
+}
+
+static enum sl_status judge_knn(struct sl_error *err, struct judge *judge,
+                                slim_scores *scores)
+{
+    SL_TRY(compute_features(err, judge));
+    fill_scores(judge, scores);
+    for (int i = 0; i < judge->n_widths; i++) {
+        struct sl_score score = {0};
+        SL_TRY(sl_knn(err, &judge->model.device, &judge->train_features[i],
+                      &judge->test_features[i], judge->classes,
+                      (int)sl_conf_int(judge->conf, "knn-k"),
+                      sl_conf_real(judge->conf, "knn-t"), &score, &scores->k));
+        scores->width[i].acc1 = score.acc1;
+        scores->width[i].acc5 = score.acc5;
+    }
+    return sl_conf_bool(judge->conf, "raw") ? raw_pixels(err, judge, scores) : SL_OK;
+}
+
+slim_status slim_eval_knn(const slim_options *options, const char *model,
+                          const char *data, slim_scores *scores, slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct judge *judge = NULL;
+    SL_TRY_OUT(sl_heap_alloc(&err, "evaluation", 1, sizeof *judge, &judge));
+    SL_TRY_OUT(open_judge(&err, judge, options, model, data));
+    SL_TRY_OUT(judge_knn(&err, judge, scores));
+    SL_TRY_OUT(finish_scores(&err, judge, "knn", model, scores));
+out:
+    if (judge != NULL) {
+        close_judge(judge);
+        sl_heap_free(judge);
+    }
+    return api_leave(&err, status, error);
+}
+
+enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
+                              const struct sl_recipe *view, const char *data,
+                              int n_workers, struct sl_score scores[SL_WIDTHS_MAX])
+{
+    enum sl_status status = SL_OK;
+    struct sl_source *sources[2] = {NULL, NULL};
+    struct sl_features features[2][SL_WIDTHS_MAX] = {{{0}}};
+    int widths[SL_WIDTHS_MAX];
+    int n = model->net->widths.n;
+    int64_t bad = 0;
+    int used = 0;
+    for (int i = 0; i < n; i++) {
+        widths[i] = i;
+    }
+    for (int part = 0; part < 2; part++) {
+        SL_TRY_OUT(sl_source_open(
+            err,
+            &(struct sl_source_config){.data = data,
+                                       .part = part == 0 ? SL_PART_TRAIN : SL_PART_TEST,
+                                       .test_fraction = 0.1},
+            &sources[part]));
+        SL_TRY_OUT(
+            sl_features_compute(err, model,
+                                &(struct sl_features_config){.source = sources[part],
+                                                             .recipe = *view,
+                                                             .batch = EVAL_BATCH,
+                                                             .n_workers = n_workers},
+                                widths, n, features[part], &bad));
+    }
+    for (int i = 0; i < n; i++) {
+        SL_TRY_OUT(sl_knn(err, model->device, &features[0][i], &features[1][i],
+                          sl_source_classes(sources[0]), 200, 0.1, &scores[i], &used));
+    }
+out:
+    for (int part = 0; part < 2; part++) {
+        for (int i = 0; i < n; i++) {
+            sl_features_finish(&features[part][i]);
+        }
+        sl_source_close(sources[part]);
+    }
+    return status;
+}
+
+/* ---- linear probes ----------------------------------------------------------------- */
+
+/* As the paper: each epoch sees other crops and flips of the train pictures. */
+static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch,
+                                  struct sl_features *features)
+{
+    struct judge *judge = context;
+    const struct sl_frozen model = frozen(&judge->model);
+    struct sl_features_config config = judge->train_config;
+    struct sl_features fresh[SL_WIDTHS_MAX] = {{0}};
+    int64_t bad = 0;
+    config.epoch = (uint32_t)epoch;
+    config.recipe = (struct sl_recipe){.size = judge->model.view.size,
+                                       .random = true,
+                                       .crop_min = 0.08F,
+                                       .crop_max = 1.0F,
+                                       .flip_p = 0.5F};
+    memcpy(config.recipe.mean, judge->model.view.mean, sizeof config.recipe.mean);
+    memcpy(config.recipe.std, judge->model.view.std, sizeof config.recipe.std);
+    SL_TRY(sl_features_compute(err, &model, &config, judge->widths, judge->n_widths,
+                               fresh, &bad));
+    for (int i = 0; i < judge->n_widths; i++) {
+        memcpy(features[i].values, fresh[i].values,
+               (size_t)(features[i].n * features[i].d) * sizeof *features[i].values);
+        sl_features_finish(&fresh[i]);
+    }
+    return SL_OK;
+}
+
+static enum sl_status judge_linear(struct sl_error *err, struct judge *judge,
+                                   slim_scores *scores)
+{
+    const struct sl_conf *conf = judge->conf;
+    bool paper = sl_conf_bool(conf, "as-paper");
+    judge->epochs = sl_conf_is_auto(conf, "probe-epochs")
+                        ? 100
+                        : (int)sl_conf_int(conf, "probe-epochs");
+    judge->lr = sl_conf_is_auto(conf, "probe-lr") ? (paper ? 60.0 : 0.1)
+                                                  : sl_conf_real(conf, "probe-lr");
+    judge->batch = sl_conf_is_auto(conf, "probe-batch")
+                       ? (paper ? 1024 : 256)
+                       : (int)sl_conf_int(conf, "probe-batch");
+    SL_TRY(compute_features(err, judge));
+    fill_scores(judge, scores);
+    struct sl_probe_result result;
+    SL_TRY(sl_linear_probe(err, &judge->model.device,
+                           &(struct sl_probe_config){
+                               .n_classes = judge->classes,
+                               .epochs = judge->epochs,
+                               .batch = judge->batch,
+                               .lr = judge->lr,
+                               .momentum = 0.9,
+                               .cosine = !paper,
+                               .distill = paper || sl_conf_bool(conf, "probe-distill"),
+                               .standardise = !paper,
+                               .normal_start = paper,
+                               .best_epoch = paper,
+                               .seed = (uint64_t)sl_conf_int(conf, "seed"),
+                               .refresh = paper ? fresh_views : NULL,
+                               .context = judge,
+                           },
+                           judge->n_widths, judge->train_features, judge->test_features,
+                           &result));
+    for (int i = 0; i < judge->n_widths; i++) {
+        scores->width[i].acc1 = result.switchable[i].acc1;
+        scores->width[i].acc5 = result.switchable[i].acc5;
+        scores->width[i].slim_acc1 = result.slimmable[i].acc1;
+        scores->width[i].slim_acc5 = result.slimmable[i].acc5;
+    }
+    return SL_OK;
+}
+
+slim_status slim_eval_linear(const slim_options *options, const char *model,
+                             const char *data, slim_scores *scores, slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct judge *judge = NULL;
+    SL_TRY_OUT(sl_heap_alloc(&err, "evaluation", 1, sizeof *judge, &judge));
+    SL_TRY_OUT(open_judge(&err, judge, options, model, data));
+    SL_TRY_OUT(judge_linear(&err, judge, scores));
+    SL_TRY_OUT(finish_scores(&err, judge, "linear", model, scores));
+out:
+    if (judge != NULL) {
+        close_judge(judge);
+        sl_heap_free(judge);
+    }
+    return api_leave(&err, status, error);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking before spending: `plan`, `bench step`, `info` and `list`. Each makes one text;
+ * nothing is trained or written.
+ */
+#include "api_build.h"
+#include "api_int.h"
+#include "bench/bench.h"
+
+#include <jansson.h>
+#include <string.h>
+
+enum { BENCH_STEPS = 10 };
+
+const char *slim_version(void)
+{
+    return api_build.version;
+}
+
+/* What plan and bench share: settings without data, and what they describe. */
+struct outline {
+    struct sl_conf *conf;
+    struct api_settings settings;
+    struct sl_device device;
+    struct sl_net *net;
+};
+
+static enum sl_status open_outline(struct sl_error *err, const slim_options *options,
+                                   struct outline *outline)
+{
+    const struct api_pictures unknown = {
+        .mean = {0.485F, 0.456F, 0.406F},
+        .std = {0.229F, 0.224F, 0.225F},
+    };
+    SL_TRY(api_conf_complete(err, options, &outline->conf));
+    SL_TRY(api_settings_resolve(err, outline->conf, &unknown, &outline->settings));
+    SL_TRY(api_device_open(err, outline->conf, &outline->device));
+    return sl_resnet_build(err, &outline->settings.resnet, &outline->net);
+}
+
+static void close_outline(struct outline *outline)
+{
+    sl_net_destroy(outline->net);
+    sl_device_close(&outline->device);
+    sl_conf_destroy(outline->conf);
+}
+
+static void megabytes(char *dst, size_t size, size_t bytes)
+{
+    (void)snprintf(dst, size, "%.1f MB", (double)bytes / 1e6);
+}
+
+/* Appends a JSON value as one line. */
+static enum sl_status add_json(struct sl_error *err, struct sl_text *text, json_t *root)
+{
+    char line[8192];
+    size_t length = root != NULL ? json_dumpb(root, line, sizeof line,
+                                              JSON_COMPACT | JSON_REAL_PRECISION(7))
+                                 : 0;
+    json_decref(root);
+    if (length == 0 || length > sizeof line) {
+        return SL_FAIL(err, SL_ERROR_RUN, "the result does not fit into its text");
+    }
+    sl_text_add_bytes(text, line, length);
+    return SL_OK;
+}
+
+/* ---- plan -------------------------------------------------------------------------- */
+
+struct width_plan {
+    char width[16];
+    int64_t params, macs;
+    size_t packed, activations, scratch;
+};
+
+static enum sl_status plan_width(struct sl_error *err, const struct outline *outline,
+                                 int width, struct sl_text *values,
+                                 struct width_plan *row)
+{
+    struct sl_plan *plan = NULL;
+    SL_TRY(sl_plan_create(err,
+                          &(struct sl_plan_config){
+                              .net = outline->net,
+                              .device = &outline->device,
+                              .width = width,
+                              .batch = outline->settings.trainer.batch,
+                              .role = SL_ROLE_TRAIN,
+                              .groups = outline->settings.trainer.bn_splits,
+                              .output = outline->net->embedding,
+                          },
+                          &plan));
+    sl_multiplier_text(outline->net->widths.at[width], row->width, sizeof row->width);
+    sl_net_cost(outline->net, outline->net->features, width, &row->params, &row->macs);
+    sl_plan_bytes_split(plan, &row->packed, &row->activations, &row->scratch);
+    if (width == 0 && values != NULL) {
+        sl_plan_print(plan, values);
+    }
+    sl_plan_destroy(plan);
+    return SL_OK;
+}
+
+static enum sl_status plan_json(struct sl_error *err, const struct outline *outline,
+                                const struct width_plan *rows,
+                                const struct sl_trainer_memory *memory,
+                                struct sl_text *text)
+{
+    json_t *root = json_object();
+    json_t *widths = json_array();
+    const struct sl_trainer_config *trainer = &outline->settings.trainer;
+    json_object_set_new(root, "plan", json_string("pretrain"));
+    json_object_set_new(root, "arch", json_string(sl_conf_text(outline->conf, "arch")));
+    json_object_set_new(root, "image_size",
+                        json_integer(outline->settings.resnet.image_size));
+    json_object_set_new(root, "batch", json_integer(trainer->batch));
+    json_object_set_new(root, "queue", json_integer(trainer->queue));
+    for (int i = 0; i < outline->net->widths.n; i++) {
+        json_t *one = json_object();
+        json_object_set_new(one, "width",
+                            json_real(sl_multiplier_value(outline->net->widths.at[i])));
+        json_object_set_new(one, "params", json_integer(rows[i].params));
+        json_object_set_new(one, "macs", json_integer(rows[i].macs));
+        json_object_set_new(one, "packed_bytes",
+                            json_integer((json_int_t)rows[i].packed));
+        json_object_set_new(one, "activation_bytes",
+                            json_integer((json_int_t)rows[i].activations));
+        json_object_set_new(one, "scratch_bytes",
+                            json_integer((json_int_t)rows[i].scratch));
+        json_array_append_new(widths, one);
+    }
+    json_object_set_new(root, "widths", widths);
+    json_object_set_new(root, "params_total", json_integer(outline->net->total));
+    json_object_set_new(root, "params_bytes", json_integer((json_int_t)memory->params));
+    json_object_set_new(root, "block_bytes", json_integer((json_int_t)memory->block));
+    json_object_set_new(root, "method_bytes", json_integer((json_int_t)memory->method));
+    json_object_set_new(
+        root, "total_bytes",
+        json_integer((json_int_t)(memory->params + memory->block + memory->method)));
+    return add_json(err, text, root);
+}
+
+static void plan_table(const struct outline *outline, const struct width_plan *rows,
+                       const struct sl_trainer_memory *memory, struct sl_text *text)
+{
+    const struct sl_trainer_config *trainer = &outline->settings.trainer;
+    char a[32];
+    char b[32];
+    char c[32];
+    sl_text_add(text, "%s, %d px, %s stem, batch %d, queue %lld\n\n",
+                sl_conf_text(outline->conf, "arch"), outline->settings.resnet.image_size,
+                sl_conf_text(outline->conf, "stem"), trainer->batch,
+                (long long)trainer->queue);
+    sl_text_add(text, "%6s %12s %14s %14s %14s %14s\n", "width", "params", "MACs",
+                "packed", "activations", "scratch");
+    for (int i = 0; i < outline->net->widths.n; i++) {
+        megabytes(a, sizeof a, rows[i].packed);
+        megabytes(b, sizeof b, rows[i].activations);
+        megabytes(c, sizeof c, rows[i].scratch);
+        sl_text_add(text, "%6s %12lld %14lld %14s %14s %14s\n", rows[i].width,
+                    (long long)rows[i].params, (long long)rows[i].macs, a, b, c);
+    }
+    sl_text_add(text, "\nparameters and MACs are the trunk's (no head), for one picture; "
+                      "1 multiply-add = 1.\n");
+    megabytes(a, sizeof a, memory->params);
+    sl_text_add(
+        text,
+        "weights, gradients, momentum, key encoder: %s (%lld parameters, head and "
+        "all widths' norms included)\n",
+        a, (long long)outline->net->total);
+    megabytes(a, sizeof a, memory->block);
+    sl_text_add(text, "one block for a step, used by all widths in turn: %s\n", a);
+    megabytes(a, sizeof a, memory->method);
+    sl_text_add(text, "queue, logits, views: %s\n", a);
+    megabytes(a, sizeof a, memory->params + memory->block + memory->method);
+    sl_text_add(text, "total: %s\n", a);
+}
+
+static enum sl_status make_plan(struct sl_error *err, const struct outline *outline,
+                                bool json, struct sl_text *text)
+{
+    struct width_plan rows[SL_WIDTHS_MAX];
+    struct sl_trainer_memory memory = {0};
+    struct sl_text values = {0};
+    enum sl_status status = SL_OK;
+    memset(rows, 0, sizeof rows);
+    bool with_values = sl_conf_bool(outline->conf, "values");
+    for (int i = 0; i < outline->net->widths.n; i++) {
+        SL_TRY_OUT(plan_width(err, outline, i, with_values ? &values : NULL, &rows[i]));
+    }
+    SL_TRY_OUT(sl_trainer_plan_memory(err, &outline->settings.trainer, outline->net,
+                                      &outline->device, &memory));
+    if (json) {
+        status = plan_json(err, outline, rows, &memory, text);
+        goto out;
+    }
+    plan_table(outline, rows, &memory, text);
+    if (sl_conf_bool(outline->conf, "ops")) {
+        sl_text_add(text, "\n");
+        sl_net_print(outline->net, text);
+    }
+    if (values.text != NULL) {
+        sl_text_add(text, "\n%s", values.text);
+    }
+out:
+    sl_text_finish(&values);
+    return status;
+}
+
+slim_status slim_plan(const slim_options *options, bool json, char **out,
+                      slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct outline outline = {0};
+    struct sl_text text = {0};
+    *out = NULL;
+    SL_TRY_OUT(open_outline(&err, options, &outline));
+    SL_TRY_OUT(make_plan(&err, &outline, json, &text));
+    SL_TRY_OUT(api_text_out(&err, &text, out));
+out:
+    sl_text_finish(&text);
+    close_outline(&outline);
+    return api_leave(&err, status, error);
+}
+
+/* ---- bench ------------------------------------------------------------------------- */
+
+static json_t *bench_json(const struct outline *outline,
+                          const struct sl_bench_step_result *result)
+{
+    json_t *root = json_object();
+    json_t *widths = json_object();
+    const struct sl_trainer_config *trainer = &outline->settings.trainer;
+    json_object_set_new(root, "bench", json_string("step"));
+    json_object_set_new(root, "arch", json_string(sl_conf_text(outline->conf, "arch")));
+    json_object_set_new(root, "device", json_string(outline->device.table->name));
+    json_object_set_new(root, "precision", json_string("fp32"));
+    json_object_set_new(root, "image_size",
+                        json_integer(outline->settings.resnet.image_size));
+    json_object_set_new(root, "batch", json_integer(trainer->batch));
+    json_object_set_new(root, "queue", json_integer(trainer->queue));
+    json_object_set_new(root, "steps", json_integer(result->steps));
+    json_object_set_new(root, "best_s", json_real(result->best_s));
+    json_object_set_new(root, "median_s", json_real(result->median_s));
+    json_object_set_new(root, "first_s", json_real(result->first_s));
+    json_object_set_new(root, "images_per_sec", json_real(result->images_per_sec));
+    json_object_set_new(root, "gflops", json_real(result->gflops));
+    json_object_set_new(root, "peak_rss_mb", json_real((double)result->peak_rss / 1e6));
+    json_object_set_new(root, "keys_s", json_real(result->keys_s));
+    json_object_set_new(root, "update_s", json_real(result->update_s));
+    for (int i = 0; i < outline->net->widths.n; i++) {
+        char key[16];
+        sl_multiplier_text(outline->net->widths.at[i], key, sizeof key);
+        json_object_set_new(widths, key, json_real(result->width_s[i]));
+    }
+    json_object_set_new(root, "per_width_s", widths);
+    return root;
+}
+
+slim_status slim_bench_step(const slim_options *options, char **out, slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct outline outline = {0};
+    struct sl_text text = {0};
+    struct sl_bench_step_result result;
+    *out = NULL;
+    SL_TRY_OUT(open_outline(&err, options, &outline));
+    struct sl_trainer_config trainer = outline.settings.trainer;
+    int steps = sl_conf_is_auto(outline.conf, "steps")
+                    ? BENCH_STEPS
+                    : (int)sl_conf_int(outline.conf, "steps");
+    /* All widths from the first step on: the dear phase is what is timed. */
+    trainer.slow_start_step = 0;
+    trainer.lr.second_from = INT64_MAX;
+    SL_TRY_OUT(
+        sl_bench_step(&err, &trainer, outline.net, &outline.device, steps, &result));
+    SL_TRY_OUT(add_json(&err, &text, bench_json(&outline, &result)));
+    sl_text_add(&text, "\n");
+    SL_TRY_OUT(api_text_out(&err, &text, out));
+out:
+    sl_text_finish(&text);
+    close_outline(&outline);
+    return api_leave(&err, status, error);
+}
+
+/* ---- info and list ----------------------------------------------------------------- */
+
+static const char *yes_no(bool value)
+{
+    return value ? "yes" : "no";
+}
+
+static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text *text)
+{
+    struct sl_device device = {0};
+    char described[256] = "none";
+    struct sl_cpu_features cpu = sl_cpu_features();
+    const struct sl_backend_options options = {0};
+    SL_TRY(sl_device_open(err, "auto", &options, &device));
+    device.table->describe(device.state, described, sizeof described);
+    sl_device_close(&device);
+    if (json) {
+        json_t *root = json_object();
+        json_object_set_new(root, "version", json_string(api_build.version));
+        json_object_set_new(root, "build", json_string(api_build.type));
+        json_object_set_new(root, "compiler", json_string(api_build.compiler));
+        json_object_set_new(root, "device", json_string(described));
+        json_object_set_new(root, "onednn", json_boolean(api_build.onednn));
+        json_object_set_new(root, "formats", json_string(sl_decode_formats()));
+        json_object_set_new(root, "cores", json_integer(sl_cpu_count()));
+        json_object_set_new(root, "avx2", json_boolean(cpu.avx2));
+        json_object_set_new(root, "avx512", json_boolean(cpu.avx512));
+        json_object_set_new(root, "avx512_bf16", json_boolean(cpu.avx512_bf16));
+        SL_TRY(add_json(err, text, root));
+        sl_text_add(text, "\n");
+        return SL_OK;
+    }
+    sl_text_add(text, "slimclr   %s (%s, %s%s%s)\n", api_build.version, api_build.type,
+                api_build.compiler, api_build.sanitize[0] != '\0' ? ", sanitizers: " : "",
+                api_build.sanitize);
+    sl_text_add(text, "device    %s\n", described);
+    sl_text_add(text, "cores     %d; avx2 %s, avx512 %s, avx512_bf16 %s\n",
+                sl_cpu_count(), yes_no(cpu.avx2), yes_no(cpu.avx512),
+                yes_no(cpu.avx512_bf16));
+    sl_text_add(text, "backends ");
+    for (int i = 0; sl_backend_name(i) != NULL; i++) {
+        sl_text_add(text, " %s", sl_backend_name(i));
+    }
+    sl_text_add(text, "\npictures  %s; gzipped IDX: %s\n", sl_decode_formats(),
+                yes_no(api_build.zlib));
+    sl_text_add(text, "compiled  oneDNN %s, OpenMP %s, JPEG %s, PNG %s\n",
+                yes_no(api_build.onednn), yes_no(api_build.openmp),
+                yes_no(api_build.jpeg), yes_no(api_build.png));
+    return SL_OK;
+}
+
+slim_status slim_info(bool json, char **out, slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct sl_text text = {0};
+    *out = NULL;
+    SL_TRY_OUT(make_info(&err, json, &text));
+    SL_TRY_OUT(api_text_out(&err, &text, out));
+out:
+    sl_text_finish(&text);
+    return api_leave(&err, status, error);
+}
+
+/* The first comment line of a recipe says what it is for. */
+static void add_recipe(struct sl_text *text, const char *name)
+{
+    const char *body = api_recipe_text(name);
+    size_t length = 0;
+    while (body[0] == '#' && strncmp(body, "# SPDX", 6) == 0) {
+        body = strchr(body, '\n') + 1;
+    }
+    if (body[0] == '#') {
+        body += body[1] == ' ' ? 2 : 1;
+        length = strcspn(body, "\n");
+    }
+    sl_text_add(text, "%-22s %.*s\n", name, (int)length, body);
+}
+
+static enum sl_status make_list(struct sl_error *err, const char *what,
+                                struct sl_text *text)
+{
+    if (strcmp(what, "archs") == 0) {
+        for (int i = 0; sl_resnet_name(i) != NULL; i++) {
+            sl_text_add(text, "%s\n", sl_resnet_name(i));
+        }
+        sl_text_add(text,
+                    "resnet20 32 44 56 110 also with xK, K times wider: resnet20x4\n");
+        return SL_OK;
+    }
+    if (strcmp(what, "methods") == 0) {
+        sl_text_add(text,
+                    "mocov2   contrast against a queue of keys from a momentum encoder "
+                    "(SlimCLR-MoCo v2)\n");
+        return SL_OK;
+    }
+    if (strcmp(what, "recipes") == 0) {
+        for (int i = 0; api_recipe_name(i) != NULL; i++) {
+            add_recipe(text, api_recipe_name(i));
+        }
+        return SL_OK;
+    }
+    if (strcmp(what, "formats") == 0) {
+        sl_text_add(
+            text,
+            "folder     a directory of any depth with pictures: %s\n"
+            "cifar      data_batch_*.bin (CIFAR-10), train.bin (CIFAR-100)\n"
+            "idx        *-images-idx3-ubyte%s\n"
+            "synthetic: the built-in generator; synthetic:size=32,n=20000,seed=1\n",
+            sl_decode_formats(), api_build.zlib ? ", plain or .gz" : "");
+        return SL_OK;
+    }
+    return SL_FAIL(err, SL_ERROR_USAGE,
+                   "list '%s': there are archs, methods, recipes and formats", what);
+}
+
+slim_status slim_list(const char *what, char **out, slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct sl_text text = {0};
+    *out = NULL;
+    SL_TRY_OUT(make_list(&err, what, &text));
+    SL_TRY_OUT(api_text_out(&err, &text, out));
+out:
+    sl_text_finish(&text);
+    return api_leave(&err, status, error);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables of keys: one row serves the configuration file, the long option, the help
+ * text and the record of a run. Names follow the field. A command's table is made of
+ * parts, so that no row stands twice. A row that determines the numbers of a run goes
+ * into its checkpoints unless free_keys lists it.
+ */
+#include "api_int.h"
+
+#include <string.h>
+
+/* Rows are laid out by hand: what it is, then its help. */
+/* clang-format off */
+
+/* What is trained, on what, and how. */
+static const struct sl_key training_keys[] = {
+    {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
+     .argument = "DIR",
+     .help = "Run directory; a non-empty one is refused without --resume or "
+             "--overwrite."},
+    {.name = "data", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
+     .help = "The pictures, when not given as arguments; several separated by ';'."},
+    {.name = "recipe", .type = SL_KEY_TEXT, .initial = "", .argument = "NAME",
+     .help = "A named setting; `slimclr list recipes` shows them."},
+    {.name = "config", .type = SL_KEY_TEXT, .initial = "", .argument = "FILE",
+     .help = "Settings from a file of `key = value` lines, under the command line."},
+    {.name = "method", .letter = 'm', .type = SL_KEY_CHOICE, .initial = "mocov2",
+     .choices = "mocov2", .argument = "NAME",
+     .help = "Self-supervised method."},
+    {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
+     .argument = "N",
+     .help = "Only the first N pictures of a fixed shuffled order; 0 = all."},
+    {.name = "arch", .letter = 'a', .type = SL_KEY_TEXT, .initial = "resnet18",
+     .argument = "NAME",
+     .help = "Network: resnet18 34 50 101 152, or resnet20 32 44 56 110 with xK for "
+             "K times wider."},
+    {.name = "stem", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|imagenet|small", .argument = "NAME",
+     .help = "First layers: 7x7/2 and pool, or 3x3/1; auto takes small up to 64 px."},
+    {.name = "widths", .letter = 'w', .type = SL_KEY_TEXT, .initial = "1,0.75,0.5,0.25",
+     .argument = "LIST",
+     .help = "Width multipliers in (0, 1]; 1 must be among them."},
+    {.name = "epochs", .letter = 'e', .type = SL_KEY_INT, .initial = "200", .low = 0,
+     .high = 1000000, .argument = "N",
+     .help = "Passes over the pictures; 0 writes the untrained checkpoint."},
+    {.name = "steps", .type = SL_KEY_INT, .initial = "auto", .low = 1,
+     .high = 1000000000000.0, .auto_ok = true, .argument = "N",
+     .help = "Length in steps instead of epochs."},
+    {.name = "batch-size", .letter = 'b', .type = SL_KEY_INT, .initial = "256",
+     .low = 1, .high = 1048576, .argument = "N",
+     .help = "Pictures in a step."},
+    {.name = "optimizer", .type = SL_KEY_CHOICE, .initial = "sgd", .choices = "sgd",
+     .argument = "NAME",
+     .help = "Update rule."},
+    {.name = "lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1e+38,
+     .auto_ok = true, .argument = "X",
+     .help = "Peak learning rate; auto = base-lr x batch-size / 256."},
+    {.name = "base-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1e+38,
+     .auto_ok = true, .argument = "X",
+     .help = "Peak learning rate for 256 pictures; auto = 0.06."},
+    {.name = "weight-decay", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1000000.0, .auto_ok = true, .argument = "X",
+     .help = "Of every parameter; auto = 5e-4 up to 64 px, else 1e-4."},
+    {.name = "momentum", .type = SL_KEY_REAL, .initial = "0.9", .low = 0, .high = 1,
+     .argument = "X",
+     .help = "Of the update rule."},
+    {.name = "warmup-epochs", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1000000.0, .auto_ok = true, .argument = "X",
+     .help = "Epochs of rising learning rate; auto = 5 % of the run."},
+    {.name = "lr-schedule", .type = SL_KEY_CHOICE, .initial = "cosine",
+     .choices = "cosine|constant", .argument = "NAME",
+     .help = "Learning rate after the warm-up."},
+    {.name = "image-size", .type = SL_KEY_INT, .initial = "auto", .low = 8,
+     .high = 1024, .auto_ok = true, .argument = "PX",
+     .help = "Side of the views; auto = the record's own for fixed-size data, else "
+             "224."},
+    {.name = "mean", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "R,G,B",
+     .help = "Channel means for normalising; auto = the published ones for the data."},
+    {.name = "std", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "R,G,B",
+     .help = "Channel deviations for normalising; auto = the published ones for the "
+             "data."},
+    {.name = "aug", .type = SL_KEY_CHOICE, .initial = "mocov2",
+     .choices = "mocov2|none", .argument = "NAME",
+     .help = "Augmentation recipe; without blur up to 64 px."},
+    {.name = "crop-min", .type = SL_KEY_REAL, .initial = "auto", .low = 0.001,
+     .high = 1, .auto_ok = true, .argument = "X",
+     .help = "Smallest crop as a fraction of the area."},
+    {.name = "aug-jitter", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
+     .auto_ok = true, .argument = "P",
+     .help = "Probability of colour jitter."},
+    {.name = "aug-brightness", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1, .auto_ok = true, .argument = "X",
+     .help = "Strength of brightness jitter."},
+    {.name = "aug-contrast", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1, .auto_ok = true, .argument = "X",
+     .help = "Strength of contrast jitter."},
+    {.name = "aug-saturation", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1, .auto_ok = true, .argument = "X",
+     .help = "Strength of saturation jitter."},
+    {.name = "aug-hue", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 0.5,
+     .auto_ok = true, .argument = "X",
+     .help = "Strength of hue jitter, in turns."},
+    {.name = "aug-grey", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
+     .auto_ok = true, .argument = "P",
+     .help = "Probability of greyscale."},
+    {.name = "aug-blur", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
+     .auto_ok = true, .argument = "P",
+     .help = "Probability of Gaussian blur."},
+    {.name = "aug-solarise", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1, .auto_ok = true, .argument = "P",
+     .help = "Probability of solarising."},
+    {.name = "aug-flip", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
+     .auto_ok = true, .argument = "P",
+     .help = "Probability of a horizontal flip."},
+    {.name = "moco-k", .type = SL_KEY_INT, .initial = "auto", .low = 1,
+     .high = 16777216, .auto_ok = true, .argument = "N",
+     .help = "Length of the queue of negatives, a multiple of batch-size; auto = up "
+             "to min(65536, N/4)."},
+    {.name = "moco-m", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
+     .auto_ok = true, .argument = "X",
+     .help = "Momentum of the key encoder; auto = 0.99 under 20,000 steps, else "
+             "0.999."},
+    {.name = "moco-t", .type = SL_KEY_REAL, .initial = "auto", .low = 0.0001,
+     .high = 10000.0, .auto_ok = true, .argument = "X",
+     .help = "Temperature of the contrast; auto = 0.1 up to 64 px, else 0.2."},
+    {.name = "moco-dim", .type = SL_KEY_INT, .initial = "128", .low = 2, .high = 65536,
+     .argument = "N",
+     .help = "Size of the embedding."},
+    {.name = "head", .type = SL_KEY_CHOICE, .initial = "mlp", .choices = "mlp|linear",
+     .argument = "NAME",
+     .help = "Projection head."},
+    {.name = "head-init", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|fan-in|paper", .argument = "NAME",
+     .help = "Start of the head; auto = paper for bottleneck nets, else fan-in."},
+    {.name = "bn-splits", .type = SL_KEY_INT, .initial = "1", .low = 1, .high = 65536,
+     .argument = "G",
+     .help = "Batch norm in G groups of the batch."},
+    {.name = "slow-start", .type = SL_KEY_TEXT, .initial = "50%", .argument = "E",
+     .help = "Epochs (or N%) before the sub-networks join; 0 = from the start."},
+    {.name = "slow-start-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1e+38, .auto_ok = true, .argument = "X",
+     .help = "Peak learning rate from that step on; auto = lr."},
+    {.name = "distill", .type = SL_KEY_CHOICE, .initial = "seed",
+     .choices = "seed|inplace|mse-embedding|mse-logits|atkd|dkd|none",
+     .argument = "NAME",
+     .help = "Online distillation of the sub-networks."},
+    {.name = "teachers", .type = SL_KEY_CHOICE, .initial = "full",
+     .choices = "full|all-larger", .argument = "NAME",
+     .help = "Who teaches a sub-network."},
+    {.name = "distill-weight", .type = SL_KEY_REAL, .initial = "0.5", .low = 0,
+     .high = 1, .argument = "X",
+     .help = "Weight of distillation against the sub-network's own loss."},
+    {.name = "distill-temp", .type = SL_KEY_REAL, .initial = "5", .low = 0.001,
+     .high = 10000.0, .argument = "X",
+     .help = "Temperature of distillation."},
+    {.name = "width-weights", .type = SL_KEY_TEXT, .initial = "dominant",
+     .argument = "MODE",
+     .help = "Loss weights: uniform share width width-mean dominant cumulative "
+             "dominant-max, 0-7, or a list."},
+    {.name = "skip-nonfinite", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 1000000, .argument = "N",
+     .help = "Steps in a row with a number that is not finite to discard before "
+             "giving up."},
+    {.name = "precision", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|fp32|bf16", .argument = "TYPE",
+     .help = "Compute type."},
+    {.name = "on-bad-image", .type = SL_KEY_CHOICE, .initial = "skip",
+     .choices = "skip|stop|grey", .argument = "WHAT",
+     .help = "Damaged pictures: replaced by the next readable one, an error, or "
+             "grey."},
+    {.name = "max-bad", .type = SL_KEY_TEXT, .initial = "10%", .argument = "X",
+     .help = "Share of damaged pictures above which the run stops."},
+    {.name = "seed", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 9007199254740992, .argument = "N",
+     .help = "Every random number is a function of it."},
+    {.name = "deterministic", .type = SL_KEY_BOOL, .initial = "yes",
+     .help = "Same bits from the same seed, whatever the number of workers (always "
+             "so on a CPU)."},
+    {.name = "data-fingerprint", .type = SL_KEY_TEXT, .initial = "auto",
+     .auto_ok = true, .argument = "HEX",
+     .help = "Hash of names, sizes and order of the pictures, checked on resume."},
+    {.name = "init-from", .type = SL_KEY_TEXT, .initial = "", .argument = "PATH",
+     .help = "Start from the weights of another run's checkpoint."},
+    {.name = "eval-data", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
+     .help = "Labelled pictures for kNN of each width while training."},
+    {.name = "eval-every", .type = SL_KEY_INT, .initial = "1", .low = 1,
+     .high = 1000000, .argument = "E",
+     .help = "Epochs between such evaluations."},
+    {.name = "save-every", .type = SL_KEY_INT, .initial = "1", .low = 1,
+     .high = 1000000, .argument = "E",
+     .help = "Epochs between checkpoints."},
+    {.name = "save-steps", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 1000000000000.0, .argument = "N",
+     .help = "Also save last.safetensors every N steps; 0 = off."},
+    {.name = "keep", .type = SL_KEY_INT, .initial = "1", .low = 0, .high = 1000000,
+     .argument = "N",
+     .help = "Numbered checkpoints to keep beside last.safetensors."},
+    {.name = "log-every", .type = SL_KEY_INT, .initial = "20", .low = 1,
+     .high = 1000000, .argument = "N",
+     .help = "Steps between metric lines."},
+    {.name = "resume", .type = SL_KEY_TEXT, .initial = "", .argument = "[=PATH]",
+     .help = "Go on from the run's last checkpoint, or from PATH."},
+    {.name = "overwrite", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Start afresh in a run directory that is not empty."},
+    {.name = "stop-on-collapse", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "End the run (exit 4) when embeddings collapse, instead of warning."},
+};
+
+/* Where and how widely it is computed. */
+static const struct sl_key device_keys[] = {
+    {.name = "device", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|cpu|ref", .argument = "NAME",
+     .help = "Where to compute."},
+    {.name = "threads", .type = SL_KEY_INT, .initial = "auto", .low = 1, .high = 1024,
+     .auto_ok = true, .argument = "N",
+     .help = "Threads of the computation; auto = all cores."},
+    {.name = "workers", .letter = 'j', .type = SL_KEY_INT, .initial = "auto", .low = 1,
+     .high = 256, .auto_ok = true, .argument = "N",
+     .help = "Threads that load pictures; auto = all cores."},
+};
+
+/* What plan shows besides its table. */
+static const struct sl_key plan_keys[] = {
+    {.name = "ops", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Print the list of ops with their shapes."},
+    {.name = "values", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Print where each value of the full width lives in memory."},
+};
+
+/* What both evaluations share. */
+static const struct sl_key eval_keys[] = {
+    {.name = "train", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
+     .help = "Bank of labelled pictures, when not the train part of DATA."},
+    {.name = "test", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
+     .help = "Pictures to judge by, when not the test part of DATA."},
+    {.name = "widths", .letter = 'w', .type = SL_KEY_TEXT, .initial = "auto",
+     .auto_ok = true, .argument = "LIST",
+     .help = "Widths to evaluate; auto = all of the checkpoint."},
+    {.name = "image-size", .type = SL_KEY_INT, .initial = "auto", .low = 8,
+     .high = 1024, .auto_ok = true, .argument = "PX",
+     .help = "Side of the pictures; auto = the checkpoint's."},
+    {.name = "batch-size", .letter = 'b', .type = SL_KEY_INT, .initial = "256",
+     .low = 1, .high = 65536, .argument = "N",
+     .help = "Pictures at a time."},
+    {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
+     .argument = "N",
+     .help = "Only the first N train pictures of a fixed shuffled order; 0 = all."},
+    {.name = "limit-test", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 2147483647, .argument = "N",
+     .help = "The same for the test part."},
+    {.name = "test-fraction", .type = SL_KEY_REAL, .initial = "0.1", .low = 0.001,
+     .high = 0.9, .argument = "X",
+     .help = "Test share where DATA has only one part."},
+    {.name = "seed", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 9007199254740992, .argument = "N",
+     .help = "Of the split, the limits and the probe's order."},
+    {.name = "features", .type = SL_KEY_CHOICE, .initial = "trunk",
+     .choices = "trunk|head", .argument = "NAME",
+     .help = "Pooled trunk features, or the head's embedding."},
+};
+
+/* Nearest neighbours. */
+static const struct sl_key knn_keys[] = {
+    {.name = "knn-k", .type = SL_KEY_INT, .initial = "200", .low = 1, .high = 1000000,
+     .argument = "N",
+     .help = "Neighbours; at most half the smallest class."},
+    {.name = "knn-t", .type = SL_KEY_REAL, .initial = "0.1", .low = 0.0001,
+     .high = 10000.0, .argument = "X",
+     .help = "Temperature of the neighbours' votes."},
+    {.name = "raw", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Also the same neighbours on raw pixels, plain and mean-centred."},
+};
+
+/* Linear probes. */
+static const struct sl_key linear_keys[] = {
+    {.name = "probe-epochs", .type = SL_KEY_INT, .initial = "auto", .low = 1,
+     .high = 100000, .auto_ok = true, .argument = "N",
+     .help = "Epochs of the probe; auto = 100."},
+    {.name = "probe-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1000000.0, .auto_ok = true, .argument = "X",
+     .help = "Learning rate of the probe; auto = 0.1 (60 with --as-paper)."},
+    {.name = "probe-batch", .type = SL_KEY_INT, .initial = "auto", .low = 1,
+     .high = 65536, .auto_ok = true, .argument = "N",
+     .help = "Rows in a step of the probe; auto = 256 (1024 with --as-paper)."},
+    {.name = "probe-distill", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Sub-networks also learn from the full width's probe."},
+    {.name = "as-paper", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "The paper's protocol: augmented views each epoch, soft labels, its "
+             "rates, best epoch."},
+};
+
+/* How loud, and for whom. */
+static const struct sl_key output_keys[] = {
+    {.name = "json", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "One JSON object on standard output; all else on standard error."},
+    {.name = "quiet", .letter = 'q', .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Only errors and results."},
+    {.name = "verbose", .letter = 'v', .type = SL_KEY_BOOL, .initial = "no",
+     .help = "More lines."},
+};
+
+/* clang-format on */
+
+/* Where, how fast and how loud, but not what: these may differ when a run is resumed. */
+static const char *const free_keys[] = {
+    "out",        "data",          "recipe",           "config",  "data-fingerprint",
+    "init-from",  "device",        "threads",          "workers", "eval-data",
+    "eval-every", "save-every",    "save-steps",       "keep",    "log-every",
+    "resume",     "overwrite",     "stop-on-collapse", "json",    "quiet",
+    "verbose",    "deterministic",
+};
+
+struct part {
+    const struct sl_key *keys;
+    int n;
+};
+
+enum { PARTS_MOST = 4 };
+
+#define PART(table)                                                                      \
+    {                                                                                    \
+        (table), SL_COUNT(table)                                                         \
+    }
+static const struct {
+    const char *command;
+    struct part parts[PARTS_MOST];
+} tables[] = {
+    {"pretrain", {PART(training_keys), PART(device_keys), PART(output_keys)}},
+    {"bench step", {PART(training_keys), PART(device_keys), PART(output_keys)}},
+    {"plan",
+     {PART(training_keys), PART(device_keys), PART(plan_keys), PART(output_keys)}},
+    {"eval knn", {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(output_keys)}},
+    {"eval linear",
+     {PART(eval_keys), PART(linear_keys), PART(device_keys), PART(output_keys)}},
+};
+#undef PART
+
+enum sl_status api_table_create(struct sl_error *err, const char *command,
+                                struct api_table *table)
+{
+    *table = (struct api_table){0};
+    for (int i = 0; i < SL_COUNT(tables); i++) {
+        if (strcmp(tables[i].command, command) != 0) {
+            continue;
+        }
+        int n = 0;
+        for (int k = 0; k < PARTS_MOST; k++) {
+            n += tables[i].parts[k].n;
+        }
+        SL_TRY(sl_heap_alloc(err, "table of keys", n, sizeof *table->keys, &table->keys));
+        for (int k = 0; k < PARTS_MOST; k++) {
+            const struct part *part = &tables[i].parts[k];
+            if (part->n > 0) {
+                memcpy(table->keys + table->n, part->keys,
+                       sizeof *part->keys * (size_t)part->n);
+            }
+            table->n += part->n;
+        }
+        return SL_OK;
+    }
+    return SL_FAIL(err, SL_ERROR_USAGE, "no command '%s'; see `slimclr help`", command);
+}
+
+void api_table_finish(struct api_table *table)
+{
+    sl_heap_free(table->keys);
+    *table = (struct api_table){0};
+}
+
+bool api_key_is_free(const char *name)
+{
+    for (int i = 0; i < SL_COUNT(free_keys); i++) {
+        if (strcmp(free_keys[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

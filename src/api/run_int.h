@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the files of `slimclr pretrain`: one run with everything it holds.
+ * run_begin.c decides whether and with which settings it may begin, run_files.c keeps its
+ * directory, run_words.c says what a person should know, and train.c is the loop.
+ */
+#ifndef SRC_API_RUN_INT_H
+#define SRC_API_RUN_INT_H
+
+#include "api_int.h"
+#include "report/report.h"
+
+enum { RUN_PATH_LENGTH = 4096, RUN_DATA_MOST = 256 };
+
+struct api_run {
+    const slim_hooks *hooks;
+    struct sl_conf *conf;
+    struct api_settings settings;
+    char directory[RUN_PATH_LENGTH], checkpoints[RUN_PATH_LENGTH], last[RUN_PATH_LENGTH];
+    char *data_text;
+    const char *data[RUN_DATA_MOST];
+    int n_data;
+    struct sl_source *source;
+    uint64_t fingerprint;
+    struct sl_device device;
+    struct sl_net *net;
+    struct sl_trainer *trainer;
+    struct sl_loader *loader;
+    struct sl_named_list state;
+    struct sl_metrics *metrics;
+    struct sl_file_log *log;
+    struct sl_text checkpoint_conf;
+    bool resumed;
+    /* since the last metric line */
+    double window_start, window_waited;
+    int64_t window_step;
+    /* the whole run */
+    double rate;
+    int collapse_lines;
+    bool collapse_said;
+    int64_t bad_written;
+};
+
+/* run_begin.c: the DATA arguments or key "data"; the directory, refused when it may not
+ * be written; settings of the run being resumed under what was said anew; with
+ * --overwrite, what an earlier run wrote is removed. */
+enum sl_status api_run_take_data(struct sl_error *err, struct api_run *run,
+                                 const char *const *data, int n_data);
+enum sl_status api_run_check_directory(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_settle(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_clear(struct sl_error *err, const struct api_run *run);
+
+/* run_files.c */
+enum sl_status api_run_write_config(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_open_metrics(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_save(struct sl_error *err, struct api_run *run, bool numbered);
+enum sl_status api_run_write_bad_files(struct sl_error *err, struct api_run *run);
+/* The position in epochs after `step` steps. */
+double api_run_epoch(const struct api_run *run, int64_t step);
+
+/* run_words.c */
+void api_run_say_start(const struct api_run *run);
+void api_run_say_duration(const struct api_run *run);
+void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,
+                       const struct sl_score *knn);
+
+#endif

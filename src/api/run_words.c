@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a run says to a person: what it is about to do, how long that will take, and how
+ * each epoch went.
+ */
+#include "run_int.h"
+
+#include <math.h>
+
+static const double LONG_RUN_SECONDS = 3600.0;
+
+void api_run_say_start(const struct api_run *run)
+{
+    char described[256];
+    char widths[128] = "";
+    size_t at = 0;
+    const struct sl_trainer_config *trainer = &run->settings.trainer;
+    run->device.table->describe(run->device.state, described, sizeof described);
+    for (int i = 0; i < run->net->widths.n; i++) {
+        char one[16];
+        sl_multiplier_text(run->net->widths.at[i], one, sizeof one);
+        at += (size_t)snprintf(widths + at, sizeof widths - at, "%s%s", i > 0 ? " " : "",
+                               one);
+    }
+    struct sl_trainer_memory memory = sl_trainer_memory(run->trainer);
+    sl_log(SL_LOG_INFO, "data:   %s: %lld pictures (%s)", run->data[0],
+           (long long)sl_source_count(run->source), sl_source_kind(run->source));
+    sl_log(SL_LOG_INFO, "net:    %s at widths %s, %d px, %s stem",
+           sl_conf_text(run->conf, "arch"), widths, run->settings.resnet.image_size,
+           sl_conf_text(run->conf, "stem"));
+    sl_log(
+        SL_LOG_INFO,
+        "run:    %lld steps (%.4g epochs of %lld) of %d pictures; lr %.4g; queue %lld; "
+        "sub-networks join at step %lld",
+        (long long)trainer->total_steps, run->settings.epochs,
+        (long long)run->settings.steps_per_epoch, trainer->batch, trainer->lr.peak,
+        (long long)trainer->queue, (long long)trainer->slow_start_step);
+    sl_log(SL_LOG_INFO,
+           "device: %s; %d loader workers; %.0f MB for the model, %.0f MB for a step",
+           described, run->settings.workers,
+           (double)(memory.params + memory.method) / 1e6, (double)memory.block / 1e6);
+}
+
+/* Seconds of one forward at a width, measured on zeros; 0 when it cannot be had. */
+static double forward_seconds(const struct api_run *run, int width)
+{
+    struct sl_error ignored = {0};
+    struct sl_plan *plan = NULL;
+    void *block = NULL;
+    void *pictures = NULL;
+    double seconds = 0.0;
+    size_t side = (size_t)run->settings.resnet.image_size;
+    const struct sl_backend *table = run->device.table;
+    const struct sl_plan_config config = {
+        .net = run->net,
+        .device = &run->device,
+        .width = width,
+        .batch = run->settings.trainer.batch,
+        .role = SL_ROLE_INFER,
+        .groups = 1,
+        .output = run->net->embedding,
+    };
+    size_t bytes = side * side * 3 * sizeof(float) * (size_t)config.batch;
+    if (sl_plan_create(&ignored, &config, &plan) == SL_OK &&
+        table->alloc(&ignored, run->device.state, "estimate", sl_plan_bytes(plan),
+                     &block) == SL_OK &&
+        table->alloc(&ignored, run->device.state, "estimate", bytes, &pictures) ==
+            SL_OK) {
+        sl_plan_attach(plan, block);
+        sl_exec_refresh(plan, sl_trainer_params(run->trainer));
+        for (int i = 0; i < 2; i++) {
+            double start = sl_clock();
+            (void)sl_exec_forward(plan, sl_trainer_params(run->trainer),
+                                  sl_trainer_stats(run->trainer), pictures);
+            seconds = sl_clock() - start;
+        }
+    }
+    table->free(run->device.state, pictures);
+    table->free(run->device.state, block);
+    sl_plan_destroy(plan);
+    return seconds;
+}
+
+void api_run_say_duration(const struct api_run *run)
+{
+    /* Keys take one forward of the full width; a width's forward and backward about three
+     * and a half. */
+    double keys = forward_seconds(run, 0);
+    double full = keys + 3.5 * keys;
+    double all = full;
+    for (int i = 1; i < run->net->widths.n; i++) {
+        all += 3.5 * forward_seconds(run, i);
+    }
+    int64_t done = sl_trainer_steps(run->trainer);
+    int64_t total = run->settings.trainer.total_steps;
+    int64_t slow = run->settings.trainer.slow_start_step;
+    slow = slow < done ? done : slow > total ? total : slow;
+    double seconds = full * (double)(slow - done) + all * (double)(total - slow);
+    if (seconds >= LONG_RUN_SECONDS) {
+        sl_log(SL_LOG_INFO,
+               "time:   about %.1f hours; fewer --epochs, --limit N pictures, a smaller "
+               "--image-size or --arch would shorten it",
+               seconds / 3600.0);
+    } else {
+        sl_log(SL_LOG_INFO, "time:   about %.0f minutes", ceil(seconds / 60.0));
+    }
+}
+
+void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,
+                       const struct sl_score *knn)
+{
+    struct sl_text text = {0};
+    sl_text_add(&text, "epoch %.4g/%.4g  step %lld  lr %.3g  loss by width (chance %.2f)",
+                api_run_epoch(run, sl_trainer_steps(run->trainer)), run->settings.epochs,
+                (long long)sl_trainer_steps(run->trainer), numbers->lr,
+                log(1.0 + (double)run->settings.trainer.queue));
+    for (int i = 0; i < numbers->active; i++) {
+        sl_text_add(&text, " %.3f", numbers->width[i].loss);
+    }
+    sl_text_add(&text, "  spread");
+    for (int i = 0; i < numbers->active; i++) {
+        sl_text_add(&text, " %.2f", numbers->width[i].emb_std);
+    }
+    if (knn != NULL) {
+        sl_text_add(&text, "  kNN");
+        for (int i = 0; i < run->net->widths.n; i++) {
+            sl_text_add(&text, " %.1f%%", 100.0 * knn[i].acc1);
+        }
+    }
+    if (!text.failed) {
+        sl_log(SL_LOG_INFO, "%s", text.text);
+    }
+    sl_text_finish(&text);
+}

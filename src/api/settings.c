@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Settings become what the folders below take. Every "auto" is replaced by a value here,
+ * once, so that the written configuration says what was really done; nothing further down
+ * has a default of its own.
+ */
+#include "api_int.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    SMALL_SIDE = 64, /* up to this side the small-picture defaults hold */
+    LARGE_SIDE_DEFAULT = 224,
+    SHORT_RUN_STEPS = 20000, /* below it the key encoder follows faster */
+    QUEUE_MOST = 65536
+};
+
+int api_workers(const struct sl_conf *conf)
+{
+    return sl_conf_is_auto(conf, "workers") ? sl_cpu_count()
+                                            : (int)sl_conf_int(conf, "workers");
+}
+
+enum sl_bad_policy api_bad_policy(const struct sl_conf *conf)
+{
+    const char *word = sl_conf_text(conf, "on-bad-image");
+    if (strcmp(word, "stop") == 0) {
+        return SL_BAD_STOP;
+    }
+    return strcmp(word, "grey") == 0 ? SL_BAD_GREY : SL_BAD_SKIP;
+}
+
+enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
+                                  const char *where, double *fraction)
+{
+    char number[32];
+    size_t length = strlen(text);
+    double scale = 1.0;
+    if (length > 0 && text[length - 1] == '%') {
+        scale = 0.01;
+        length--;
+    }
+    if (length >= sizeof number) {
+        length = 0;
+    }
+    memcpy(number, text, length);
+    number[length] = '\0';
+    if (!sl_parse_real(number, fraction) || !(*fraction * scale >= 0.0) ||
+        *fraction * scale > 1.0) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "%s '%s': not a share; give 0 to 100 with a %% sign, or 0 to 1",
+                       where, text);
+    }
+    *fraction *= scale;
+    return SL_OK;
+}
+
+enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
+                               struct sl_device *device)
+{
+    struct sl_backend_options options = {0};
+    const char *name = "auto";
+    if (conf != NULL) {
+        if (!sl_conf_is_auto(conf, "threads")) {
+            options.threads = (int)sl_conf_int(conf, "threads");
+        }
+        name = sl_conf_text(conf, "device");
+    }
+    return sl_device_open(err, name, &options, device);
+}
+
+static enum sl_status three_numbers(struct sl_error *err, const struct sl_conf *conf,
+                                    const char *key, bool positive, float out[3])
+{
+    const char *text = sl_conf_text(conf, key);
+    const char *at = text;
+    for (int i = 0; i < 3; i++) {
+        char number[48];
+        size_t length = strcspn(at, ",");
+        double value = 0.0;
+        bool last = at[length] == '\0';
+        if (length >= sizeof number || last != (i == 2)) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--%s '%s': three numbers with commas are needed", key, text);
+        }
+        memcpy(number, at, length);
+        number[length] = '\0';
+        if (!sl_parse_real(number, &value) || (positive && value <= 0.0)) {
+            return SL_FAIL(err, SL_ERROR_USAGE, "--%s '%s': '%s' is not a %snumber", key,
+                           text, number, positive ? "positive " : "");
+        }
+        out[i] = (float)value;
+        at += length + 1;
+    }
+    return SL_OK;
+}
+
+static enum sl_status resolve_three(struct sl_error *err, struct sl_conf *conf,
+                                    const char *key, const float values[3])
+{
+    if (!sl_conf_is_auto(conf, key)) {
+        return SL_OK;
+    }
+    char text[96];
+    (void)snprintf(text, sizeof text, "%.6g,%.6g,%.6g", (double)values[0],
+                   (double)values[1], (double)values[2]);
+    return api_resolve(err, conf, key, text);
+}
+
+static enum sl_status default_real(struct sl_error *err, struct sl_conf *conf,
+                                   const char *key, double value)
+{
+    return sl_conf_is_auto(conf, key) ? api_resolve_real(err, conf, key, value) : SL_OK;
+}
+
+/* ---- the net ----------------------------------------------------------------------- */
+
+static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *conf,
+                                  struct sl_resnet_config *resnet)
+{
+    const char *stem = sl_conf_text(conf, "stem");
+    const char *start = sl_conf_text(conf, "head-init");
+    *resnet = (struct sl_resnet_config){
+        .arch = sl_conf_text(conf, "arch"),
+        .image_size = (int)sl_conf_int(conf, "image-size"),
+        .channels = 3,
+        .stem = strcmp(stem, "small") == 0      ? SL_STEM_SMALL
+                : strcmp(stem, "imagenet") == 0 ? SL_STEM_IMAGENET
+                                                : SL_STEM_AUTO,
+        .head = strcmp(sl_conf_text(conf, "head"), "linear") == 0 ? SL_HEAD_LINEAR
+                                                                  : SL_HEAD_MLP,
+        .dim = (int)sl_conf_int(conf, "moco-dim"),
+        .head_init = strcmp(start, "paper") == 0    ? SL_HEAD_INIT_PAPER
+                     : strcmp(start, "fan-in") == 0 ? SL_HEAD_INIT_FAN_IN
+                                                    : SL_HEAD_INIT_AUTO,
+    };
+    return sl_widths_parse(err, sl_conf_text(conf, "widths"), true, "--widths",
+                           &resnet->widths);
+}
+
+static enum sl_status resolve_net(struct sl_error *err, struct sl_conf *conf,
+                                  const struct api_pictures *pictures)
+{
+    if (sl_conf_is_auto(conf, "image-size")) {
+        int side = pictures->fixed_side > 0 ? pictures->fixed_side : LARGE_SIDE_DEFAULT;
+        SL_TRY(api_resolve_int(err, conf, "image-size", side));
+    }
+    const char *arch = sl_conf_text(conf, "arch");
+    if (strcmp(sl_conf_text(conf, "stem"), "auto") == 0) {
+        bool cifar_family =
+            !(strcmp(arch, "resnet18") == 0 || strcmp(arch, "resnet34") == 0 ||
+              sl_resnet_is_bottleneck(arch));
+        bool small = cifar_family || sl_conf_int(conf, "image-size") <= SMALL_SIDE;
+        SL_TRY(api_resolve(err, conf, "stem", small ? "small" : "imagenet"));
+    }
+    if (strcmp(sl_conf_text(conf, "head-init"), "auto") == 0) {
+        SL_TRY(api_resolve(err, conf, "head-init",
+                           sl_resnet_is_bottleneck(arch) ? "paper" : "fan-in"));
+    }
+    SL_TRY(resolve_three(err, conf, "mean", pictures->mean));
+    return resolve_three(err, conf, "std", pictures->std);
+}
+
+/* ---- the views --------------------------------------------------------------------- */
+
+static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
+                                   struct sl_recipe *recipe)
+{
+    float mean[3];
+    float std[3];
+    SL_TRY(three_numbers(err, conf, "mean", false, mean));
+    SL_TRY(three_numbers(err, conf, "std", true, std));
+    SL_TRY(sl_recipe_named(err, sl_conf_text(conf, "aug"),
+                           (int)sl_conf_int(conf, "image-size"), mean, std, recipe));
+    const struct {
+        const char *key;
+        float *field;
+    } fields[] = {
+        {"crop-min", &recipe->crop_min},         {"aug-jitter", &recipe->jitter_p},
+        {"aug-brightness", &recipe->brightness}, {"aug-contrast", &recipe->contrast},
+        {"aug-saturation", &recipe->saturation}, {"aug-hue", &recipe->hue},
+        {"aug-grey", &recipe->grey_p},           {"aug-blur", &recipe->blur_p},
+        {"aug-solarise", &recipe->solarise_p},   {"aug-flip", &recipe->flip_p},
+    };
+    for (int i = 0; i < SL_COUNT(fields); i++) {
+        if (sl_conf_is_auto(conf, fields[i].key)) {
+            if (recipe->random) {
+                char text[32];
+                (void)snprintf(text, sizeof text, "%.6g", (double)*fields[i].field);
+                SL_TRY(api_resolve(err, conf, fields[i].key, text));
+            }
+        } else if (!recipe->random) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--%s contradicts --aug none; leave one out", fields[i].key);
+        } else {
+            *fields[i].field = (float)sl_conf_real(conf, fields[i].key);
+        }
+    }
+    return SL_OK;
+}
+
+/* ---- the run ----------------------------------------------------------------------- */
+
+static enum sl_distill distill_of(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum sl_distill kind;
+    } kinds[] = {
+        {"seed", SL_DISTILL_SEED},
+        {"inplace", SL_DISTILL_INPLACE},
+        {"mse-embedding", SL_DISTILL_MSE_EMBEDDING},
+        {"mse-logits", SL_DISTILL_MSE_LOGITS},
+        {"atkd", SL_DISTILL_ATKD},
+        {"dkd", SL_DISTILL_DKD},
+    };
+    for (int i = 0; i < SL_COUNT(kinds); i++) {
+        if (strcmp(kinds[i].word, word) == 0) {
+            return kinds[i].kind;
+        }
+    }
+    return SL_DISTILL_NONE;
+}
+
+/* The largest multiple of the batch up to min(65536, N/4), at least one batch. */
+static int64_t queue_length(int64_t count, int64_t batch)
+{
+    int64_t most = count > 0 && count / 4 < QUEUE_MOST ? count / 4 : QUEUE_MOST;
+    int64_t queue = most / batch * batch;
+    return queue >= batch ? queue : batch;
+}
+
+static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
+                                     const struct api_pictures *pictures,
+                                     struct api_settings *settings)
+{
+    int64_t batch = sl_conf_int(conf, "batch-size");
+    if (pictures->count > 0 && batch > pictures->count) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "--batch-size %lld: larger than the data (%lld pictures); lower it",
+            (long long)batch, (long long)pictures->count);
+    }
+    settings->steps_per_epoch = pictures->count > 0 ? pictures->count / batch : 1;
+    if (sl_conf_is_auto(conf, "steps")) {
+        settings->trainer.total_steps =
+            sl_conf_int(conf, "epochs") * settings->steps_per_epoch;
+    } else {
+        settings->trainer.total_steps = sl_conf_int(conf, "steps");
+    }
+    settings->epochs =
+        (double)settings->trainer.total_steps / (double)settings->steps_per_epoch;
+    return SL_OK;
+}
+
+static enum sl_status resolve_rates(struct sl_error *err, struct sl_conf *conf,
+                                    bool small, struct api_settings *settings)
+{
+    struct sl_trainer_config *trainer = &settings->trainer;
+    double batch = (double)sl_conf_int(conf, "batch-size");
+    if (!sl_conf_is_auto(conf, "lr") && !sl_conf_is_auto(conf, "base-lr") &&
+        fabs(sl_conf_real(conf, "lr") - sl_conf_real(conf, "base-lr") * batch / 256.0) >
+            1e-9 * sl_conf_real(conf, "lr")) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--lr and --base-lr contradict each other; give one of them");
+    }
+    if (sl_conf_is_auto(conf, "lr")) {
+        SL_TRY(default_real(err, conf, "base-lr", 0.06));
+        SL_TRY(
+            default_real(err, conf, "lr", sl_conf_real(conf, "base-lr") * batch / 256.0));
+    } else {
+        SL_TRY(
+            default_real(err, conf, "base-lr", sl_conf_real(conf, "lr") * 256.0 / batch));
+    }
+    SL_TRY(default_real(err, conf, "slow-start-lr", sl_conf_real(conf, "lr")));
+    SL_TRY(default_real(err, conf, "weight-decay", small ? 5e-4 : 1e-4));
+    SL_TRY(default_real(err, conf, "warmup-epochs", 0.05 * settings->epochs));
+    SL_TRY(sl_slow_start_parse(err, sl_conf_text(conf, "slow-start"), settings->epochs,
+                               (double)settings->steps_per_epoch,
+                               &trainer->slow_start_step));
+    trainer->lr = (struct sl_lr_config){
+        .schedule = strcmp(sl_conf_text(conf, "lr-schedule"), "constant") == 0
+                        ? SL_LR_CONSTANT
+                        : SL_LR_COSINE,
+        .peak = sl_conf_real(conf, "lr"),
+        .second_peak = sl_conf_real(conf, "slow-start-lr"),
+        .second_from =
+            trainer->slow_start_step > 0 ? trainer->slow_start_step : INT64_MAX,
+        .warmup_steps =
+            sl_conf_real(conf, "warmup-epochs") * (double)settings->steps_per_epoch,
+        .total_steps = trainer->total_steps,
+    };
+    trainer->sgd_momentum = sl_conf_real(conf, "momentum");
+    trainer->weight_decay = sl_conf_real(conf, "weight-decay");
+    return SL_OK;
+}
+
+static enum sl_status resolve_moco(struct sl_error *err, struct sl_conf *conf,
+                                   const struct api_pictures *pictures, bool small,
+                                   struct api_settings *settings)
+{
+    struct sl_trainer_config *trainer = &settings->trainer;
+    int64_t batch = sl_conf_int(conf, "batch-size");
+    if (sl_conf_is_auto(conf, "moco-k")) {
+        SL_TRY(
+            api_resolve_int(err, conf, "moco-k", queue_length(pictures->count, batch)));
+    }
+    trainer->queue = sl_conf_int(conf, "moco-k");
+    if (trainer->queue % batch != 0) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--moco-k %lld: not a multiple of the batch size %lld; take %lld",
+                       (long long)trainer->queue, (long long)batch,
+                       (long long)((trainer->queue / batch + 1) * batch));
+    }
+    bool is_short = trainer->total_steps < SHORT_RUN_STEPS && pictures->count > 0;
+    SL_TRY(default_real(err, conf, "moco-m", is_short ? 0.99 : 0.999));
+    SL_TRY(default_real(err, conf, "moco-t", small ? 0.1 : 0.2));
+    trainer->ema_momentum = sl_conf_real(conf, "moco-m");
+    trainer->temperature = sl_conf_real(conf, "moco-t");
+    trainer->bn_splits = (int)sl_conf_int(conf, "bn-splits");
+    if (batch % trainer->bn_splits != 0) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--bn-splits %d: does not divide the batch size %lld",
+                       trainer->bn_splits, (long long)batch);
+    }
+    return SL_OK;
+}
+
+enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
+                                    const struct api_pictures *pictures,
+                                    struct api_settings *settings)
+{
+    *settings = (struct api_settings){0};
+    struct sl_trainer_config *trainer = &settings->trainer;
+    if (strcmp(sl_conf_text(conf, "precision"), "bf16") == 0) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--precision bf16 does not exist yet; leave it out or say fp32");
+    }
+    SL_TRY(api_resolve(err, conf, "precision", "fp32"));
+    SL_TRY(resolve_net(err, conf, pictures));
+    SL_TRY(fill_resnet(err, conf, &settings->resnet));
+    SL_TRY(resolve_view(err, conf, &settings->recipe));
+    SL_TRY(resolve_length(err, conf, pictures, settings));
+    bool small = settings->resnet.image_size <= SMALL_SIDE;
+    SL_TRY(resolve_rates(err, conf, small, settings));
+    SL_TRY(resolve_moco(err, conf, pictures, small, settings));
+
+    trainer->batch = (int)sl_conf_int(conf, "batch-size");
+    trainer->seed = (uint64_t)sl_conf_int(conf, "seed");
+    trainer->distill = distill_of(sl_conf_text(conf, "distill"));
+    trainer->teachers = strcmp(sl_conf_text(conf, "teachers"), "all-larger") == 0
+                            ? SL_TEACHERS_ALL_LARGER
+                            : SL_TEACHERS_FULL;
+    trainer->distill_weight =
+        trainer->distill == SL_DISTILL_NONE ? 0.0 : sl_conf_real(conf, "distill-weight");
+    trainer->distill_temperature = sl_conf_real(conf, "distill-temp");
+    trainer->skip_nonfinite = (int)sl_conf_int(conf, "skip-nonfinite");
+    SL_TRY(sl_width_weights_parse(err, sl_conf_text(conf, "width-weights"),
+                                  &settings->resnet.widths, trainer->width_weights));
+    settings->log_every = (int)sl_conf_int(conf, "log-every");
+    settings->workers = api_workers(conf);
+    settings->threads = sl_conf_is_auto(conf, "threads")
+                            ? sl_cpu_count()
+                            : (int)sl_conf_int(conf, "threads");
+    return SL_OK;
+}
+
+enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *conf,
+                                   int image_size, struct sl_resnet_config *resnet,
+                                   struct sl_recipe *view)
+{
+    float mean[3];
+    float std[3];
+    SL_TRY(fill_resnet(err, conf, resnet));
+    if (image_size > 0) {
+        resnet->image_size = image_size;
+    }
+    SL_TRY(three_numbers(err, conf, "mean", false, mean));
+    SL_TRY(three_numbers(err, conf, "std", true, std));
+    return sl_recipe_named(err, "eval", resnet->image_size, mean, std, view);
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `slimclr pretrain`: opens data, net and trainer, resumes or starts, runs the loop, and
+ * keeps the run directory. The one invariant: whatever happens, the last checkpoint is
+ * complete and resuming from it gives the same bits as never having stopped.
+ */
+#include "run_int.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { COLLAPSE_LINES = 20 }; /* logged lines in a row below COLLAPSE_STD */
+static const double COLLAPSE_STD = 0.05;
+
+/* ---- opening ----------------------------------------------------------------------- */
+
+static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
+                                    struct api_pictures *pictures)
+{
+    const struct sl_source_config config = {
+        .part = SL_PART_TRAIN,
+        .whole = true,
+        .limit = sl_conf_int(run->conf, "limit"),
+        .seed = (uint64_t)sl_conf_int(run->conf, "seed"),
+    };
+    SL_TRY(sl_source_open_all(err, &config, run->data, run->n_data, &run->source));
+    *pictures = (struct api_pictures){.count = sl_source_count(run->source)};
+    int height = 0;
+    int width = 0;
+    if (sl_source_side_fixed(run->source, &height, &width)) {
+        pictures->fixed_side = height > width ? height : width;
+    }
+    sl_source_mean_std(run->source, pictures->mean, pictures->std);
+    run->fingerprint = sl_source_fingerprint(run->source);
+    char text[32];
+    (void)snprintf(text, sizeof text, "%016llx", (unsigned long long)run->fingerprint);
+    if (sl_conf_is_auto(run->conf, "data-fingerprint")) {
+        return api_resolve(err, run->conf, "data-fingerprint", text);
+    }
+    if (strcmp(text, sl_conf_text(run->conf, "data-fingerprint")) != 0) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "%s: not the pictures this run began with (%lld of them, fingerprint %s, "
+            "expected %s); give the same data",
+            run->data[0], (long long)pictures->count, text,
+            sl_conf_text(run->conf, "data-fingerprint"));
+    }
+    return SL_OK;
+}
+
+/* What the checkpoint says of the settings: only what determines the numbers. */
+static enum sl_status make_checkpoint_conf(struct sl_error *err, struct api_run *run)
+{
+    int n = sl_conf_key_count(run->conf);
+    for (int i = 0; i < n; i++) {
+        const char *name = sl_conf_key(run->conf, i)->name;
+        if (!api_key_is_free(name)) {
+            sl_text_add(&run->checkpoint_conf, "%s = %s\n", name,
+                        sl_conf_text(run->conf, name));
+        }
+    }
+    if (run->checkpoint_conf.failed) {
+        return SL_FAIL(err, SL_ERROR_RUN, "out of memory for the settings' text");
+    }
+    return SL_OK;
+}
+
+static enum sl_status restore_from(struct sl_error *err, const struct api_run *run,
+                                   const char *path, const struct sl_named_list *state,
+                                   bool exact)
+{
+    struct sl_tensor_file *file = NULL;
+    enum sl_status status = SL_OK;
+    SL_TRY_OUT(sl_checkpoint_open(err, path, &file));
+    SL_TRY_OUT(sl_checkpoint_restore(err, file, &run->device, state, exact));
+out:
+    sl_tensor_file_close(file);
+    return status;
+}
+
+/* --init-from: weights and statistics of another run, the head included where it fits;
+ * the key encoder starts as their copy. */
+static enum sl_status init_from(struct sl_error *err, struct api_run *run,
+                                const char *from)
+{
+    char path[RUN_PATH_LENGTH];
+    struct sl_named_list online = {0};
+    enum sl_status status = SL_OK;
+    struct sl_params *params = sl_trainer_params(run->trainer);
+    struct sl_stats *stats = sl_trainer_stats(run->trainer);
+    SL_TRY_OUT(sl_checkpoint_find(err, from, path, sizeof path));
+    SL_TRY_OUT(sl_params_state(err, run->net, params->weight, "", &online));
+    SL_TRY_OUT(sl_stats_state(err, stats, "", &online));
+    SL_TRY_OUT(restore_from(err, run, path, &online, false));
+    for (int i = 0; i < run->state.n; i++) {
+        const struct sl_named *to = &run->state.items[i];
+        if (strncmp(to->name, "target.", 7) == 0) {
+            const struct sl_named *source = sl_named_find(&run->state, to->name + 7);
+            if (source != NULL) {
+                run->device.table->copy(run->device.state, to->tensor.data,
+                                        source->tensor.data,
+                                        sl_tensor_bytes(&to->tensor));
+            }
+        }
+    }
+    sl_log(SL_LOG_INFO, "start: weights of %s", path);
+out:
+    sl_named_finish(&online);
+    return status;
+}
+
+static enum sl_status open_trainer(struct sl_error *err, struct api_run *run)
+{
+    SL_TRY(api_device_open(err, run->conf, &run->device));
+    SL_TRY(sl_resnet_build(err, &run->settings.resnet, &run->net));
+    SL_TRY(sl_trainer_create(err, &run->settings.trainer, run->net, &run->device,
+                             &run->trainer));
+    SL_TRY(sl_trainer_state(err, run->trainer, &run->state));
+    const char *from = sl_conf_text(run->conf, "init-from");
+    const char *resume = sl_conf_text(run->conf, "resume");
+    if (run->resumed) {
+        SL_TRY(restore_from(err, run, strcmp(resume, "auto") == 0 ? run->last : resume,
+                            &run->state, true));
+        SL_TRY(sl_trainer_restored(err, run->trainer));
+    } else if (from[0] != '\0') {
+        SL_TRY(init_from(err, run, from));
+    }
+    return SL_OK;
+}
+
+static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
+{
+    double max_bad = 0.0;
+    SL_TRY(api_parse_fraction(err, sl_conf_text(run->conf, "max-bad"), "--max-bad",
+                              &max_bad));
+    return sl_loader_create(err,
+                            &(struct sl_loader_config){
+                                .source = run->source,
+                                .recipe = run->settings.recipe,
+                                .n_views = 2,
+                                .batch = run->settings.trainer.batch,
+                                .n_workers = run->settings.workers,
+                                .seed = run->settings.trainer.seed,
+                                .first_step = sl_trainer_steps(run->trainer),
+                                .end_step = run->settings.trainer.total_steps,
+                                .bad_policy = api_bad_policy(run->conf),
+                                .max_bad = max_bad,
+                            },
+                            &run->loader);
+}
+
+/* ---- the loop ---------------------------------------------------------------------- */
+
+static int add_metric(struct sl_metric *values, int n, double value, const char *key)
+{
+    (void)sl_text_copy(values[n].key, sizeof values[n].key, key);
+    values[n].value = value;
+    return n + 1;
+}
+
+static int add_width_metric(const struct api_run *run, struct sl_metric *values, int n,
+                            double value, const char *key, int width)
+{
+    char text[16];
+    char name[48];
+    sl_multiplier_text(run->net->widths.at[width], text, sizeof text);
+    (void)snprintf(name, sizeof name, "%s/w%s", key, text);
+    return add_metric(values, n, value, name);
+}
+
+static enum sl_status watch_collapse(struct sl_error *err, struct api_run *run,
+                                     const struct sl_step_numbers *numbers)
+{
+    int low = -1;
+    for (int i = 0; i < numbers->active; i++) {
+        if (numbers->width[i].emb_std < COLLAPSE_STD) {
+            low = i;
+        }
+    }
+    bool warming = (double)numbers->step < run->settings.trainer.lr.warmup_steps;
+    run->collapse_lines = low >= 0 && !warming ? run->collapse_lines + 1 : 0;
+    if (run->collapse_lines < COLLAPSE_LINES) {
+        return SL_OK;
+    }
+    char width[16];
+    sl_multiplier_text(run->net->widths.at[low], width, sizeof width);
+    if (sl_conf_bool(run->conf, "stop-on-collapse")) {
+        return SL_FAIL(
+            err, SL_ERROR_NUMBERS,
+            "step %lld: width %s: embeddings have collapsed (emb_std %.2g, below %.2g "
+            "on %d logged lines); try --head-init fan-in, a lower --lr, or other data",
+            (long long)numbers->step, width, numbers->width[low].emb_std, COLLAPSE_STD,
+            (int)COLLAPSE_LINES);
+    }
+    if (!run->collapse_said) {
+        run->collapse_said = true;
+        sl_log(SL_LOG_WARNING,
+               "step %lld: width %s: embeddings have collapsed (emb_std %.2g, below %.2g "
+               "on %d "
+               "logged lines): all pictures look alike to the net; try --head-init "
+               "fan-in, a lower "
+               "--lr, or other data",
+               (long long)numbers->step, width, numbers->width[low].emb_std, COLLAPSE_STD,
+               (int)COLLAPSE_LINES);
+    }
+    return SL_OK;
+}
+
+static enum sl_status log_step(struct sl_error *err, struct api_run *run,
+                               const struct sl_step_numbers *numbers,
+                               const struct sl_score *knn)
+{
+    struct sl_metric values[8 + SL_WIDTHS_MAX * 6];
+    double now = sl_clock();
+    double seconds = now - run->window_start;
+    int64_t steps = sl_trainer_steps(run->trainer) - run->window_step;
+    double images = (double)steps * run->settings.trainer.batch;
+    int n = 0;
+    n = add_metric(values, n, (double)sl_trainer_steps(run->trainer), "step");
+    n = add_metric(values, n, api_run_epoch(run, sl_trainer_steps(run->trainer)),
+                   "epoch");
+    n = add_metric(values, n, numbers->lr, "lr");
+    n = add_metric(values, n, seconds > 0.0 ? images / seconds : 0.0, "images_per_sec");
+    n = add_metric(values, n, seconds > 0.0 ? run->window_waited / seconds : 0.0,
+                   "data_wait");
+    n = add_metric(values, n, numbers->loss, "loss");
+    n = add_metric(values, n, log(1.0 + (double)run->settings.trainer.queue), "chance");
+    for (int i = 0; i < numbers->active; i++) {
+        const struct sl_width_numbers *w = &numbers->width[i];
+        n = add_width_metric(run, values, n, w->loss, "loss", i);
+        n = add_width_metric(run, values, n, w->distill, "distill", i);
+        n = add_width_metric(run, values, n, w->contrast_acc, "contrast_acc", i);
+        n = add_width_metric(run, values, n, w->emb_std, "emb_std", i);
+        n = add_width_metric(run, values, n, w->grad_norm, "grad_norm", i);
+    }
+    for (int i = 0; knn != NULL && i < run->net->widths.n; i++) {
+        n = add_width_metric(run, values, n, knn[i].acc1, "knn_acc1", i);
+    }
+    run->window_start = now;
+    run->window_waited = 0.0;
+    run->window_step = sl_trainer_steps(run->trainer);
+    SL_TRY(sl_metrics_write(err, run->metrics, values, n));
+    SL_TRY(api_run_write_bad_files(err, run));
+    return numbers->skipped ? SL_OK : watch_collapse(err, run, numbers);
+}
+
+static void report_progress(struct api_run *run, const struct sl_step_numbers *numbers,
+                            bool logged, double step_seconds)
+{
+    int64_t step = sl_trainer_steps(run->trainer);
+    const struct sl_trainer_config *trainer = &run->settings.trainer;
+    double rate = step_seconds > 0.0 ? trainer->batch / step_seconds : 0.0;
+    run->rate = run->rate > 0.0 ? 0.95 * run->rate + 0.05 * rate : rate;
+    if (run->hooks == NULL || run->hooks->progress == NULL) {
+        return;
+    }
+    const slim_progress progress = {
+        .step = step,
+        .total_steps = trainer->total_steps,
+        .epoch = api_run_epoch(run, step),
+        .epochs = run->settings.epochs,
+        .loss = numbers->width[0].loss,
+        .chance = log(1.0 + (double)trainer->queue),
+        .images_per_sec = run->rate,
+        .eta_s = run->rate > 0.0
+                     ? (double)(trainer->total_steps - step) * trainer->batch / run->rate
+                     : 0.0,
+        .active_widths = numbers->active,
+        .logged = logged,
+    };
+    run->hooks->progress(run->hooks->context, &progress);
+}
+
+/* What is due after a step: metric line, evaluation, checkpoint. */
+static enum sl_status after_step(struct sl_error *err, struct api_run *run,
+                                 const struct sl_step_numbers *numbers,
+                                 double step_seconds)
+{
+    int64_t step = sl_trainer_steps(run->trainer);
+    int64_t per_epoch = run->settings.steps_per_epoch;
+    int64_t total = run->settings.trainer.total_steps;
+    bool last = step == total;
+    bool epoch_end = step % per_epoch == 0;
+    int64_t epoch = step / per_epoch;
+    bool logged = step % run->settings.log_every == 0 || last;
+    struct sl_score knn[SL_WIDTHS_MAX];
+    const char *eval_data = sl_conf_text(run->conf, "eval-data");
+    bool judged =
+        eval_data[0] != '\0' &&
+        ((epoch_end && epoch % sl_conf_int(run->conf, "eval-every") == 0) || last);
+    if (judged) {
+        struct sl_recipe view;
+        SL_TRY(sl_recipe_named(err, "eval", run->settings.resnet.image_size,
+                               run->settings.recipe.mean, run->settings.recipe.std,
+                               &view));
+        SL_TRY(
+            api_knn_widths(err,
+                           &(struct sl_frozen){.device = &run->device,
+                                               .net = run->net,
+                                               .params = sl_trainer_params(run->trainer),
+                                               .stats = sl_trainer_stats(run->trainer)},
+                           &view, eval_data, run->settings.workers, knn));
+    }
+    if (logged || judged) {
+        SL_TRY(log_step(err, run, numbers, judged ? knn : NULL));
+    }
+    if (epoch_end || last) {
+        api_run_say_epoch(run, numbers, judged ? knn : NULL);
+    }
+    int64_t save_steps = sl_conf_int(run->conf, "save-steps");
+    bool numbered =
+        (epoch_end && epoch % sl_conf_int(run->conf, "save-every") == 0) || last;
+    if (numbered || (save_steps > 0 && step % save_steps == 0)) {
+        SL_TRY(api_run_save(err, run, numbered));
+    }
+    report_progress(run, numbers, logged || judged, step_seconds);
+    return SL_OK;
+}
+
+static enum sl_status loop(struct sl_error *err, struct api_run *run)
+{
+    run->window_start = sl_clock();
+    run->window_step = sl_trainer_steps(run->trainer);
+    int joined =
+        sl_widths_active(&run->net->widths, run->settings.trainer.slow_start_step,
+                         sl_trainer_steps(run->trainer));
+    while (sl_trainer_steps(run->trainer) < run->settings.trainer.total_steps) {
+        struct sl_batch batch;
+        struct sl_step_numbers numbers = {0};
+        double waited = 0.0;
+        double start = sl_clock();
+        SL_TRY(sl_loader_acquire(err, run->loader, &batch, &waited));
+        run->window_waited += waited;
+        enum sl_status status = sl_trainer_step(err, run->trainer, &batch, &numbers);
+        sl_loader_release(run->loader);
+        SL_TRY(status);
+        if (numbers.skipped) {
+            sl_log(SL_LOG_WARNING, "step %lld: discarded: a number was not finite",
+                   (long long)numbers.step);
+        }
+        if (numbers.active > joined) {
+            joined = numbers.active;
+            sl_log(SL_LOG_INFO,
+                   "step %lld: slow start ends; all %d widths train from here",
+                   (long long)numbers.step, joined);
+        }
+        SL_TRY(after_step(err, run, &numbers, sl_clock() - start));
+        if (run->hooks != NULL && run->hooks->stop_requested != NULL &&
+            sl_trainer_steps(run->trainer) < run->settings.trainer.total_steps &&
+            run->hooks->stop_requested(run->hooks->context)) {
+            SL_TRY(api_run_save(err, run, false));
+            return SL_FAIL(
+                err, SL_STOPPED,
+                "stopped at step %lld; the checkpoint is written: add --resume to go on",
+                (long long)sl_trainer_steps(run->trainer));
+        }
+    }
+    return SL_OK;
+}
+
+static enum sl_status freeze_relative(struct sl_error *err, struct api_run *run)
+{
+    /* "50%" would mean another step after --epochs grew: the record holds epochs. */
+    double slow = (double)run->settings.trainer.slow_start_step /
+                  (double)run->settings.steps_per_epoch;
+    return api_resolve_real(err, run->conf, "slow-start", slow);
+}
+
+static enum sl_status execute(struct sl_error *err, struct api_run *run,
+                              const char *const *data, int n_data)
+{
+    struct api_pictures pictures;
+    char path[RUN_PATH_LENGTH];
+    SL_TRY(api_run_check_directory(err, run));
+    SL_TRY(api_run_settle(err, run));
+    SL_TRY(api_run_take_data(err, run, data, n_data));
+    SL_TRY(open_pictures(err, run, &pictures));
+    SL_TRY(api_settings_resolve(err, run->conf, &pictures, &run->settings));
+    SL_TRY(freeze_relative(err, run));
+    SL_TRY(make_checkpoint_conf(err, run));
+    SL_TRY(open_trainer(err, run));
+    if (sl_trainer_steps(run->trainer) > run->settings.trainer.total_steps) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "resume: the checkpoint is at step %lld, past the end at %lld; raise "
+            "--epochs",
+            (long long)sl_trainer_steps(run->trainer),
+            (long long)run->settings.trainer.total_steps);
+    }
+    /* Nothing is written before everything that could be refused was. */
+    SL_TRY(sl_dir_create(err, run->checkpoints));
+    if (sl_conf_bool(run->conf, "overwrite")) {
+        SL_TRY(api_run_clear(err, run));
+    }
+    SL_TRY(api_run_write_config(err, run));
+    if (!sl_path_join(path, sizeof path, run->directory, "train.log")) {
+        return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", run->directory);
+    }
+    SL_TRY(sl_file_log_open(err, path, &run->log));
+    api_log_tee(run->log);
+    SL_TRY(api_run_open_metrics(err, run));
+    api_run_say_start(run);
+    if (run->settings.trainer.total_steps == 0) {
+        sl_log(SL_LOG_INFO, "run:    no steps: the untrained checkpoint is written");
+        return api_run_save(err, run, true);
+    }
+    if (run->resumed) {
+        sl_log(SL_LOG_INFO, "resume: from step %lld",
+               (long long)sl_trainer_steps(run->trainer));
+    }
+    if (sl_trainer_steps(run->trainer) == run->settings.trainer.total_steps) {
+        sl_log(SL_LOG_INFO, "run:    already complete");
+        return SL_OK;
+    }
+    api_run_say_duration(run);
+    SL_TRY(open_loader(err, run));
+    return loop(err, run);
+}
+
+slim_status slim_pretrain(const slim_options *options, const char *const *data,
+                          int n_data, const slim_hooks *hooks, slim_error *error)
+{
+    struct sl_error err = {0};
+    enum sl_status status = SL_OK;
+    struct api_run *run = NULL;
+    SL_TRY_OUT(sl_heap_alloc(&err, "run", 1, sizeof *run, &run));
+    run->hooks = hooks;
+    SL_TRY_OUT(api_conf_complete(&err, options, &run->conf));
+    status = execute(&err, run, data, n_data);
+    if (run->log != NULL && status != SL_OK) {
+        struct sl_error ignored = {0};
+        (void)sl_file_log_line(&ignored, run->log, err.text);
+    }
+out:
+    if (run != NULL) {
+        api_log_tee(NULL);
+        sl_loader_destroy(run->loader);
+        sl_metrics_close(run->metrics);
+        sl_file_log_close(run->log);
+        sl_named_finish(&run->state);
+        sl_text_finish(&run->checkpoint_conf);
+        sl_trainer_destroy(run->trainer);
+        sl_net_destroy(run->net);
+        sl_device_close(&run->device);
+        sl_source_close(run->source);
+        sl_heap_free(run->data_text);
+        sl_conf_destroy(run->conf);
+        sl_heap_free(run);
+    }
+    return api_leave(&err, status, error);
+}

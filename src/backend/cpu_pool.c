@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pooling and the lone ReLU of the cpu backend. Max pooling remembers the winning tap of
+ * each output value as a byte; each thread has pictures of its own, so that overlapping
+ * windows never meet.
+ */
+#include "backend/cpu_int.h"
+
+static int64_t src_count(const struct sl_op_desc *d)
+{
+    return (int64_t)d->n * d->src_h * d->src_w * d->src_c;
+}
+
+/* ---- max pooling ------------------------------------------------------------------- */
+
+static enum sl_status maxpool_prepare(struct sl_error *err SL_UNUSED,
+                                      struct sl_cpu_state *state SL_UNUSED,
+                                      struct sl_prepared *op, struct sl_op_sizes *sizes)
+{
+    const struct sl_op_desc *d = &op->desc;
+    if (d->backward) {
+        sizes->workspace =
+            (size_t)d->n * (size_t)d->dst_h * (size_t)d->dst_w * (size_t)d->dst_c;
+    }
+    return SL_OK;
+}
+
+static void maxpool_forward(struct sl_cpu_state *state, struct sl_prepared *op,
+                            const struct sl_op_args *args)
+{
+    const struct sl_op_desc *d = &op->desc;
+    uint8_t *winner = d->backward ? args->workspace : NULL;
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
+        state->rows->maxpool(d, part.begin, part.end, args->src, args->dst, winner);
+    }
+}
+
+static void maxpool_backward(struct sl_cpu_state *state, struct sl_prepared *op,
+                             const struct sl_op_args *args)
+{
+    const struct sl_op_desc *d = &op->desc;
+    if (!d->need_diff_src) {
+        return;
+    }
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
+        state->rows->maxpool_backward(d, part.begin, part.end, args->workspace,
+                                      args->diff_dst, args->diff_src_add, args->diff_src);
+    }
+}
+
+const struct sl_cpu_kind sl_cpu_maxpool = {
+    .prepare = maxpool_prepare,
+    .forward = maxpool_forward,
+    .backward = maxpool_backward,
+};
+
+/* ---- average pooling --------------------------------------------------------------- */
+
+static enum sl_status avgpool_prepare(struct sl_error *err SL_UNUSED,
+                                      struct sl_cpu_state *state SL_UNUSED,
+                                      struct sl_prepared *op SL_UNUSED,
+                                      struct sl_op_sizes *sizes SL_UNUSED)
+{
+    return SL_OK;
+}
+
+static void avgpool_forward(struct sl_cpu_state *state, struct sl_prepared *op,
+                            const struct sl_op_args *args)
+{
+    const struct sl_op_desc *d = &op->desc;
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
+        state->rows->avgpool(d, part.begin, part.end, args->src, args->dst);
+    }
+}
+
+static void avgpool_backward(struct sl_cpu_state *state, struct sl_prepared *op,
+                             const struct sl_op_args *args)
+{
+    const struct sl_op_desc *d = &op->desc;
+    if (!d->need_diff_src) {
+        return;
+    }
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
+        state->rows->avgpool_backward(d, part.begin, part.end, args->diff_dst,
+                                      args->diff_src_add, args->diff_src);
+    }
+}
+
+const struct sl_cpu_kind sl_cpu_avgpool = {
+    .prepare = avgpool_prepare,
+    .forward = avgpool_forward,
+    .backward = avgpool_backward,
+};
+
+/* ---- ReLU -------------------------------------------------------------------------- */
+
+static enum sl_status relu_prepare(struct sl_error *err SL_UNUSED,
+                                   struct sl_cpu_state *state SL_UNUSED,
+                                   struct sl_prepared *op, struct sl_op_sizes *sizes)
+{
+    sizes->backward_reads_dst = op->desc.backward;
+    return SL_OK;
+}
+
+static void relu_forward(struct sl_cpu_state *state, struct sl_prepared *op,
+                         const struct sl_op_args *args)
+{
+    const int64_t count = src_count(&op->desc);
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
+        state->rows->relu(part.end - part.begin, args->src + part.begin,
+                          args->dst + part.begin);
+    }
+}
+
+static void relu_backward(struct sl_cpu_state *state, struct sl_prepared *op,
+                          const struct sl_op_args *args)
+{
+    const int64_t count = src_count(&op->desc);
+    if (!op->desc.need_diff_src) {
+        return;
+    }
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
+        state->rows->relu_backward(part.end - part.begin, args->dst + part.begin,
+                                   args->diff_dst + part.begin, args->diff_src_add,
+                                   args->diff_src + part.begin);
+    }
+}
+
+const struct sl_cpu_kind sl_cpu_relu = {
+    .prepare = relu_prepare,
+    .forward = relu_forward,
+    .backward = relu_backward,
+};

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The row and element loops of the cpu backend compiled for x86-64 with AVX2 and FMA.
+ * The loops are in cpu_rows_body.h; the flags come from the build by this file's name.
+ */
+#define SL_CPU_ROWS sl_cpu_rows_avx2
+#define SL_CPU_ROWS_NAME "avx2"
+#include "backend/cpu_rows_body.h"

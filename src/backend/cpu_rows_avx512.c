@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The row and element loops of the cpu backend compiled for x86-64 with AVX-512 F, BW, DQ
+ * and VL. The loops are in cpu_rows_body.h; the flags come from the build by this file's
+ * name.
+ */
+#define SL_CPU_ROWS sl_cpu_rows_avx512
+#define SL_CPU_ROWS_NAME "avx512"
+#include "backend/cpu_rows_body.h"

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the cpu backend: the table of its row and element loops. The loops are plain
+ * C, written once (cpu_rows_body.h) and compiled for several instruction sets
+ * (cpu_rows_*.c); a device picks one with sl_cpu_rows_at(0) when it is opened. They
+ * are serial and know nothing of threads: a caller gives each thread a range of its own,
+ * so that results depend on the number of threads only.
+ */
+#ifndef SRC_BACKEND_CPU_ROWS_INT_H
+#define SRC_BACKEND_CPU_ROWS_INT_H
+
+#include "backend/backend.h"
+
+/* Rows of c channels seen as one long vector: numbers that belong to a channel are
+ * repeated over `length` floats, a multiple of c, so that few channels fill the vector
+ * units as well as many. A range given to a norm loop begins at channel 0 and its `count`
+ * is a multiple of c. */
+struct sl_cpu_tile {
+    int64_t c, length;
+};
+
+/* The two sums that batch norm needs per channel, in double, and 2 * length floats to
+ * make them in. They are added to. */
+struct sl_cpu_sums {
+    double *first, *second;
+    float *work;
+};
+
+/* Numbers of a norm per channel, each repeated over the tile. */
+struct sl_cpu_norm_forward {
+    const float *mean, *slope, *shift; /* y = (x - mean) slope + shift */
+    enum sl_tail tail;
+};
+struct sl_cpu_norm_backward {
+    const float *mean, *slope, *by_g, *by_x; /* dx = slope g - by_g - (x - mean) by_x */
+    bool masked;                             /* g = 0 where dst <= 0 */
+    bool add;                                /* to dx */
+};
+
+/* One row of a loss: softmax numbers of a row x at temperature T: log p_j =
+ * (x_j - top) / T - log_sum. */
+struct sl_cpu_softmax {
+    float top, inverse_temperature;
+    double log_sum;
+};
+
+struct sl_cpu_rows {
+    const char *name;
+
+    /* norm (cpu_norm.c): sums of (x - shift) and its square; shift repeated over the tile
+     */
+    void (*norm_sums)(const struct sl_cpu_tile *tile, int64_t count, const float *x,
+                      const float *shift, const struct sl_cpu_sums *sums);
+    /* added: SL_TAIL_ADD_RELU only */
+    void (*norm_apply)(const struct sl_cpu_tile *tile, int64_t count, const float *x,
+                       const float *added, const struct sl_cpu_norm_forward *norm,
+                       float *y);
+    /* sums of g and g (x - mean), g masked by dst when that is not NULL; diff_added (may
+     * be NULL) gets g, written or added */
+    void (*norm_gradient_sums)(const struct sl_cpu_tile *tile, int64_t count,
+                               const float *g, const float *x, const float *dst,
+                               const float *mean, float *diff_added, bool diff_added_add,
+                               const struct sl_cpu_sums *sums);
+    void (*norm_gradient_apply)(const struct sl_cpu_tile *tile, int64_t count,
+                                const float *g, const float *x, const float *dst,
+                                const struct sl_cpu_norm_backward *norm, float *diff);
+
+    /* pooling and ReLU (cpu_pool.c), pictures begin .. end of the op */
+    void (*maxpool)(const struct sl_op_desc *d, int64_t begin, int64_t end,
+                    const float *src, float *dst, uint8_t *winner);
+    void (*maxpool_backward)(const struct sl_op_desc *d, int64_t begin, int64_t end,
+                             const uint8_t *winner, const float *diff_dst, bool add,
+                             float *diff_src);
+    void (*avgpool)(const struct sl_op_desc *d, int64_t begin, int64_t end,
+                    const float *src, float *dst);
+    void (*avgpool_backward)(const struct sl_op_desc *d, int64_t begin, int64_t end,
+                             const float *diff_dst, bool add, float *diff_src);
+    void (*relu)(int64_t n, const float *x, float *y);
+    void (*relu_backward)(int64_t n, const float *dst, const float *g, bool add,
+                          float *diff);
+
+    /* flat memory (cpu_numbers.c, cpu_conv.c) */
+    double (*dot)(int64_t n, const float *a, const float *b);
+    double (*add)(int64_t n, const float *x, float *y); /* y += x; sum of squares of x */
+    void (*accumulate)(int64_t n, const float *x, float *y); /* y += x */
+    void (*axpy)(int64_t n, float factor, const float *x, float *y);
+    void (*combine)(int64_t n, float factor_x, const float *x, float factor_y,
+                    const float *y, float *out);
+    int64_t (*find_nonfinite)(int64_t n, const float *x);
+    void (*average)(int64_t n, float pace, const float *online, float *target);
+    void (*sgd)(int64_t n, float lr, float momentum, float weight_decay, const float *g,
+                float *v, float *p);
+
+    /* one row of a loss (cpu_loss.c) */
+    struct sl_cpu_softmax (*softmax)(int64_t n, const float *x, float temperature);
+    int64_t (*count_below)(int64_t n, const float *x, float bound); /* x_j < bound */
+    /* diff (=|+=) factor softmax(x)_j */
+    void (*softmax_gradient)(int64_t n, const float *x, const struct sl_cpu_softmax *p,
+                             float factor, bool add, float *diff);
+    /* cross = -sum_j t_j log p_j, self = -sum_j t_j log t_j, t of the teacher's row u */
+    void (*cross_entropy)(int64_t n, const float *x, const struct sl_cpu_softmax *p,
+                          const float *u, const struct sl_cpu_softmax *t, double *cross,
+                          double *self);
+    /* diff (=|+=) factor (p_j - t_j) */
+    void (*cross_gradient)(int64_t n, const float *x, const struct sl_cpu_softmax *p,
+                           const float *u, const struct sl_cpu_softmax *t, float factor,
+                           bool add, float *diff);
+    /* sum of (x - u)^2; diff (may be NULL) (=|+=) factor (x - u) */
+    double (*distance)(int64_t n, const float *x, const float *u, float factor, bool add,
+                       float *diff);
+};
+
+/* The plain one is always there; the others where the compiler's target is x86-64. */
+extern const struct sl_cpu_rows sl_cpu_rows_base;
+extern const struct sl_cpu_rows sl_cpu_rows_avx2;
+extern const struct sl_cpu_rows sl_cpu_rows_avx512;
+
+/* Tables this machine can run, best first; NULL past the end. Tests go through all. */
+const struct sl_cpu_rows *sl_cpu_rows_at(int i);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One picture and one random key become one view. A recipe is a record of parameters; the
+ * order of the steps is fixed: random resized crop, colour jitter, greyscale, blur,
+ * solarise, flip, normalise, with torchvision's semantics.
+ *
+ * Random numbers of a view, in this order, whether or not a step applies (u = one 32-bit
+ * number): crop        per try 2 u (area, aspect); the try that fits 2 u more (top,
+ * left); at most 10 jitter      1 u apply, 1 u order, 4 u brightness, contrast,
+ * saturation, hue greyscale   1 u          blur   1 u apply, 1 u radius solarise    1 u
+ * flip   1 u Invariant: a view is a function of (recipe, picture, seed, epoch, sample,
+ * view) alone.
+ */
+#include "data/data.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CROP_TRIES = 10, SMALL_SIDE = 64, SOLARISE_THRESHOLD = 128 };
+/* Pixels of a picture whose short side was stretched; a line of pixels would need
+ * gigabytes. */
+enum { NARROW_MAX = 64 * 1024 * 1024 };
+
+/* ---- recipes ----------------------------------------------------------------------- */
+
+enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
+                               const float mean[3], const float std[3],
+                               struct sl_recipe *recipe)
+{
+    *recipe = (struct sl_recipe){.size = size};
+    memcpy(recipe->mean, mean, sizeof(recipe->mean));
+    memcpy(recipe->std, std, sizeof(recipe->std));
+    if (size < 1) {
+        return SL_FAIL(err, SL_ERROR_USAGE, "image-size must be at least 1 (seen: %d)",
+                       size);
+    }
+    if (strcmp(name, "none") == 0) {
+        return SL_OK;
+    }
+    if (strcmp(name, "eval") == 0) {
+        recipe->resize_short = size > SMALL_SIDE ? (8 * size + 3) / 7 : 0;
+        return SL_OK;
+    }
+    if (strcmp(name, "mocov2") != 0) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "aug: no augmentation is called '%s'; it is mocov2 or none", name);
+    }
+    recipe->random = true;
+    recipe->crop_min = 0.2f;
+    recipe->crop_max = 1.0f;
+    recipe->jitter_p = 0.8f;
+    recipe->brightness = recipe->contrast = recipe->saturation = 0.4f;
+    recipe->hue = 0.1f;
+    recipe->grey_p = 0.2f;
+    recipe->blur_p = size > SMALL_SIDE ? 0.5f : 0.0f;
+    recipe->blur_min = 0.1f;
+    recipe->blur_max = 2.0f;
+    recipe->flip_p = 0.5f;
+    return SL_OK;
+}
+
+/* ---- the random view --------------------------------------------------------------- */
+
+/* round() of Python: halves to the even side. */
+static int64_t round_even(double value)
+{
+    double below = floor(value), rest = value - below;
+    int64_t whole = (int64_t)below;
+    return rest > 0.5 || (rest == 0.5 && whole % 2 != 0) ? whole + 1 : whole;
+}
+
+/* A whole number in 0..bound) from exactly one random number. */
+static int below_one(struct sl_rng *rng, int bound)
+{
+    return (int)(((uint64_t)sl_rng_u32(rng) * (uint64_t)bound) >> 32);
+}
+
+/* The crop when no try fits: the largest centred one within the aspects. */
+static struct sl_box central_box(int height, int width, double low, double high)
+{
+    double aspect = (double)width / height;
+    struct sl_box box = {0, 0, height, width};
+    if (aspect < low) {
+        box.height = (int)round_even(width / low);
+    } else if (aspect > high) {
+        box.width = (int)round_even(height * high);
+    }
+    box.height = box.height < 1 ? 1 : box.height > height ? height : box.height;
+    box.width = box.width < 1 ? 1 : box.width > width ? width : box.width;
+    box.top = (height - box.height) / 2;
+    box.left = (width - box.width) / 2;
+    return box;
+}
+
+static struct sl_box random_box(struct sl_rng *rng, const struct sl_recipe *recipe,
+                                int height, int width)
+{
+    const double low = 3.0 / 4.0, high = 4.0 / 3.0;
+    double area = (double)height * width;
+    for (int i = 0; i < CROP_TRIES; i++) {
+        double part =
+            sl_rng_between(rng, (double)recipe->crop_min, (double)recipe->crop_max);
+        double aspect = exp(sl_rng_between(rng, log(low), log(high)));
+        int64_t w = round_even(sqrt(area * part * aspect));
+        int64_t h = round_even(sqrt(area * part / aspect));
+        if (w > 0 && w <= width && h > 0 && h <= height) {
+            struct sl_box box = {.height = (int)h, .width = (int)w};
+            box.top = below_one(rng, height - box.height + 1);
+            box.left = below_one(rng, width - box.width + 1);
+            return box;
+        }
+    }
+    return central_box(height, width, low, high);
+}
+
+static bool chance(struct sl_rng *rng, float p)
+{
+    return sl_rng_uniform(rng) < p;
+}
+
+/* The factor of brightness, contrast or saturation. */
+static float factor(struct sl_rng *rng, float strength)
+{
+    double low = 1.0 - (double)strength;
+    return (float)sl_rng_between(rng, low < 0.0 ? 0.0 : low, 1.0 + (double)strength);
+}
+
+static void apply_colour(struct sl_image *image, int step, const float values[4])
+{
+    switch (step) {
+    case 0:
+        sl_pixels_brightness(image, values[0]);
+        break;
+    case 1:
+        sl_pixels_contrast(image, values[1]);
+        break;
+    case 2:
+        sl_pixels_saturation(image, values[2]);
+        break;
+    default:
+        sl_pixels_hue(image, values[3]);
+        break;
+    }
+}
+
+/* The k-th of the 24 orders of four steps. */
+static void order_of(int k, int order[4])
+{
+    int left[4] = {0, 1, 2, 3};
+    static const int blocks[4] = {6, 2, 1, 1};
+    for (int i = 0; i < 4; i++) {
+        int at = k / blocks[i];
+        k %= blocks[i];
+        order[i] = left[at];
+        for (int j = at; j < 3; j++) {
+            left[j] = left[j + 1];
+        }
+    }
+}
+
+static void jitter(struct sl_rng *rng, const struct sl_recipe *recipe,
+                   struct sl_image *image)
+{
+    const float strengths[4] = {recipe->brightness, recipe->contrast, recipe->saturation,
+                                recipe->hue};
+    int order[4];
+    float values[4];
+    bool is_on = chance(rng, recipe->jitter_p);
+    order_of(below_one(rng, 24), order);
+    for (int k = 0; k < 3; k++) {
+        values[k] = factor(rng, strengths[k]);
+    }
+    values[3] = (float)sl_rng_between(rng, -(double)recipe->hue, (double)recipe->hue);
+    for (int k = 0; is_on && k < 4; k++) {
+        if (strengths[order[k]] > 0) {
+            apply_colour(image, order[k], values);
+        }
+    }
+}
+
+static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *recipe,
+                                  const struct sl_image *image, struct sl_rng *rng,
+                                  struct sl_arena *arena, struct sl_image *view)
+{
+    struct sl_box box = random_box(rng, recipe, image->height, image->width);
+    SL_TRY(sl_pixels_resize(err, arena, image, box, recipe->size, recipe->size, view));
+    jitter(rng, recipe, view);
+    if (chance(rng, recipe->grey_p)) {
+        sl_pixels_grey(view);
+    }
+    bool has_blur = chance(rng, recipe->blur_p);
+    float radius =
+        (float)sl_rng_between(rng, (double)recipe->blur_min, (double)recipe->blur_max);
+    if (has_blur) {
+        SL_TRY(sl_pixels_blur(err, arena, view, radius));
+    }
+    if (chance(rng, recipe->solarise_p)) {
+        sl_pixels_solarise(view, SOLARISE_THRESHOLD);
+    }
+    if (chance(rng, recipe->flip_p)) {
+        sl_pixels_flip(view);
+    }
+    return SL_OK;
+}
+
+/* ---- the fixed view ---------------------------------------------------------------- */
+
+/* The short side to `resize_short`, then the centre; or straight to the size. */
+static enum sl_status fixed_view(struct sl_error *err, const struct sl_recipe *recipe,
+                                 const struct sl_image *image, struct sl_arena *arena,
+                                 struct sl_image *view)
+{
+    struct sl_box whole = {0, 0, image->height, image->width};
+    int size = recipe->size, to = recipe->resize_short;
+    if (to == 0 || (image->height == size && image->width == size)) {
+        return sl_pixels_resize(err, arena, image, whole, size, size, view);
+    }
+    to = to < size ? size : to;
+    bool is_wide = image->width > image->height;
+    int64_t shorter = is_wide ? image->height : image->width;
+    int64_t longer = is_wide ? image->width : image->height;
+    int64_t other = to * longer / shorter;
+    if (other > NARROW_MAX / to) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "a picture of %d x %d pixels is too narrow for a short side of %d",
+                       image->width, image->height, to);
+    }
+    int height = is_wide ? to : (int)other, width = is_wide ? (int)other : to;
+    struct sl_image middle;
+    SL_TRY(sl_pixels_resize(err, arena, image, whole, height, width, &middle));
+    struct sl_box box = {.top = (int)round_even((height - size) / 2.0),
+                         .left = (int)round_even((width - size) / 2.0),
+                         .height = size,
+                         .width = size};
+    return sl_pixels_resize(err, arena, &middle, box, size, size, view);
+}
+
+enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
+                          const struct sl_image *image, uint64_t seed, uint32_t epoch,
+                          uint32_t sample, uint32_t view, struct sl_arena *arena,
+                          float *dst)
+{
+    struct sl_arena_mark mark = sl_arena_mark_now(arena);
+    struct sl_image done = {0};
+    struct sl_rng rng =
+        sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
+    enum sl_status status = recipe->random
+                                ? random_view(err, recipe, image, &rng, arena, &done)
+                                : fixed_view(err, recipe, image, arena, &done);
+    if (status == SL_OK) {
+        sl_pixels_normalise(&done, recipe->mean, recipe->std, dst);
+    }
+    sl_arena_reset(arena, mark);
+    return status;
+}

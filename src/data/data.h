@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * data: bytes on disk become batches in host memory. A source names pictures by number
+ * and decodes one on request; a recipe turns one picture and one random key into one
+ * view; a sampler says which picture stands where in which epoch; a loader's workers put
+ * it together and hand out batches in order.
+ *
+ * The batch is a function of (seed, epoch, sample, view) alone: never of the number of
+ * workers, of timing, or of what was asked before. Nothing here knows a backend: batches
+ * are float32 NHWC in host memory. Labels are read when they are there and never needed.
+ */
+#ifndef SRC_DATA_DATA_H
+#define SRC_DATA_DATA_H
+
+#include "base/base.h"
+#include "tensor/tensor.h"
+
+/* ---- image (decode.c, jpeg.c, png.c) ----------------------------------------------- */
+
+/* 8-bit interleaved pixels, `channels` 1 or 3, rows without padding. The pixels belong to
+ * the arena they were decoded into. */
+struct sl_image {
+    unsigned char *pixels;
+    int height, width, channels;
+};
+
+struct sl_decode_limits {
+    int64_t max_pixels; /* height x width; 0 = 100 million */
+    int64_t max_bytes;  /* of the compressed file; 0 = 256 MiB */
+};
+
+/* Recognises JPEG or PNG (or PNM) by content, checks the limits before any pixel memory
+ * is taken, and decodes into RGB (grey becomes three equal channels; alpha is composited
+ * on white; 16 bit is rounded to 8; Adobe CMYK/YCCK is converted). `name` is for
+ * messages. Every failure is SL_ERROR_DATA and says what is wrong in words ("cut short",
+ * "not an image": …). */
+enum sl_status sl_decode(struct sl_error *err, const char *name,
+                         const unsigned char *bytes, int64_t size,
+                         const struct sl_decode_limits *limits, struct sl_arena *arena,
+                         struct sl_image *image);
+/* Names of the formats this build reads: "jpeg png pnm". */
+const char *sl_decode_formats(void);
+
+/* ---- source (source.c, folder.c, raw.c, procedural.c) ------------------------------ */
+
+enum sl_part { SL_PART_TRAIN, SL_PART_TEST };
+
+struct sl_source_config {
+    const char *data; /* a DATA argument (interface.md), or "synthetic:…" */
+    enum sl_part part;
+    bool whole; /* pre-training on a folder without train/: all of it; with parts: the
+                   train part. false (evaluation): where only one part exists it is split
+                   by test_fraction */
+    double test_fraction; /* 0.1 */
+    int64_t limit; /* only the first `limit` pictures of a fixed shuffled order; 0 = all
+                    */
+    uint64_t seed; /* of the limit's order and the split */
+    struct sl_decode_limits limits;
+};
+
+/* One opened part of one DATA. Immutable and safe to read from several threads. */
+struct sl_source;
+/* Errors: SL_ERROR_DATA for a missing path, no images, a truncated CIFAR or IDX file
+ * (names the file, the size seen and the rule), a bad synthetic: text is SL_ERROR_USAGE.
+ * Several DATA arguments are several sources joined by sl_source_open_all. */
+enum sl_status sl_source_open(struct sl_error *err, const struct sl_source_config *config,
+                              struct sl_source **source);
+enum sl_status sl_source_open_all(struct sl_error *err,
+                                  const struct sl_source_config *config,
+                                  const char *const *data, int n_data,
+                                  struct sl_source **source);
+void sl_source_close(struct sl_source *source);
+
+int64_t sl_source_count(const struct sl_source *source);
+/* "cifar10", "cifar100", "idx", "folder", "synthetic" */
+const char *sl_source_kind(const struct sl_source *source);
+/* Height and width that all pictures share (fixed-size data), or 0. */
+int sl_source_side_fixed(const struct sl_source *source, int *height, int *width);
+/* True when the part was cut from the only part there is (say so). */
+bool sl_source_was_split(const struct sl_source *source);
+/* Name of picture i: a path, or "data_batch_1.bin#17". Into dst, cut when too long. */
+void sl_source_name(const struct sl_source *source, int64_t i, char *dst, size_t size);
+/* Class of picture i, or -1; number of classes (0 = none known); a class's name. */
+int sl_source_label(const struct sl_source *source, int64_t i);
+int sl_source_classes(const struct sl_source *source);
+const char *sl_source_class_name(const struct sl_source *source, int label);
+/* A hash over names, sizes and order (not over pixels of folders), for the run's record.
+ */
+uint64_t sl_source_fingerprint(const struct sl_source *source);
+/* Published per-channel constants for this kind of data (interface.md, Normalisation). */
+void sl_source_mean_std(const struct sl_source *source, float mean[3], float std[3]);
+/* Decodes picture i into RGB in the arena. SL_ERROR_DATA when it is damaged. Thread-safe
+ * with an arena per thread. */
+enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *source,
+                              int64_t i, struct sl_arena *arena, struct sl_image *image);
+
+/* ---- pixel functions (pixels.c): pure, 8-bit as PIL computes them ------------------ */
+
+struct sl_box {
+    int top, left, height, width;
+};
+/* Crop, then resize, as torchvision's resized_crop: pixels outside of the box (which must
+ * lie inside the picture) play no part. Antialiased bilinear as PIL's resize on 8-bit
+ * pixels: triangle filter, support scaled when shrinking, 22-bit fixed-point
+ * coefficients, horizontal pass first. Same bits as PIL. */
+enum sl_status sl_pixels_resize(struct sl_error *err, struct sl_arena *arena,
+                                const struct sl_image *src, struct sl_box box, int height,
+                                int width, struct sl_image *dst);
+void sl_pixels_flip(struct sl_image *image);
+/* PIL's ImageEnhance / convert("L") arithmetic on 8 bit (L = (19595 R + 38470 G + 7471 B
+ * + 0x8000) >> 16). */
+void sl_pixels_grey(struct sl_image *image);
+void sl_pixels_brightness(struct sl_image *image, float factor);
+void sl_pixels_contrast(struct sl_image *image, float factor);
+void sl_pixels_saturation(struct sl_image *image, float factor);
+/* shift in turns, [-0.5, 0.5]: PIL's HSV round trip, H + uint8(shift * 255). */
+void sl_pixels_hue(struct sl_image *image, float shift);
+/* Pillow's GaussianBlur(radius): three passes of its extended box blur on 8-bit pixels.
+ */
+enum sl_status sl_pixels_blur(struct sl_error *err, struct sl_arena *arena,
+                              struct sl_image *image, float radius);
+void sl_pixels_solarise(struct sl_image *image, int threshold);
+/* (pixel/255 - mean) / std into NHWC float32. */
+void sl_pixels_normalise(const struct sl_image *image, const float mean[3],
+                         const float std[3], float *dst);
+
+/* ---- recipe (augment.c) ------------------------------------------------------------ */
+
+/* One view's augmentation with its parameters; probabilities of 0 switch a step off. The
+ * order is: random resized crop, colour jitter, greyscale, blur, solarise, flip,
+ * normalise (spec section 7). */
+struct sl_recipe {
+    int size;                 /* output height = width */
+    bool random;              /* false: the evaluation view */
+    float crop_min, crop_max; /* area fraction; log-uniform aspect 3/4..4/3; 10 tries,
+                                 then torchvision's central fallback */
+    float jitter_p, brightness, contrast, saturation, hue; /* the four in random order */
+    float grey_p;
+    float blur_p, blur_min, blur_max;
+    float solarise_p;
+    float flip_p;
+    float mean[3], std[3];
+    /* evaluation view: above 64 px short side to resize_short then centre crop; at or
+     * below 64 px plain resize to size x size; pictures already of that size are taken as
+     * they are */
+    int resize_short;
+};
+/* `name`: "mocov2", "none" (crop without jitter… = plain resize, no randomness) or
+ * "eval". Small pictures (size <= 64) go without blur (interface.md). crop_min < 0 = the
+ * recipe's own. mocov2: RRC 0.2-1, CJ(.4,.4,.4,.1) p .8, grey .2, blur .5 sigma 0.1-2,
+ * flip .5. SL_ERROR_USAGE for an unknown name. Caller may change fields after. */
+enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
+                               const float mean[3], const float std[3],
+                               struct sl_recipe *recipe);
+/* One view of one picture: a function of its arguments alone. dst: (size, size, 3)
+ * float32. The random numbers are those of sl_rng_at(seed, SL_RNG_AUGMENT | view << 16,
+ * epoch, sample), in the order of the steps; each step draws a fixed number of them
+ * whether or not it applies (the crop's tries excepted), as documented in augment.c. */
+enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
+                          const struct sl_image *image, uint64_t seed, uint32_t epoch,
+                          uint32_t sample, uint32_t view, struct sl_arena *arena,
+                          float *dst);
+
+/* ---- sampler (sampler.c) ----------------------------------------------------------- */
+
+/* order[0..n) = the permutation of an epoch: Fisher-Yates keyed by (seed, SL_RNG_EPOCH,
+ * epoch). */
+void sl_sampler_order(uint64_t seed, uint32_t epoch, int64_t n, int32_t *order);
+
+/* ---- loader (loader.c) ------------------------------------------------------------- */
+
+enum sl_bad_policy { SL_BAD_SKIP, SL_BAD_STOP, SL_BAD_GREY };
+
+struct sl_loader_config {
+    const struct sl_source *source; /* borrowed */
+    struct sl_recipe recipe;        /* the same for every view (MoCo v2) */
+    int n_views;
+    int batch; /* rows a batch */
+    int n_workers;
+    int n_slots; /* 0 = n_workers + 2 */
+    uint64_t seed;
+    bool sequential;    /* evaluation: in order, once, the last batch may be partial */
+    int64_t first_step; /* training: global step to begin at; epoch = step / (count /
+                           batch) */
+    int64_t end_step;   /* one past the last */
+    enum sl_bad_policy bad_policy;
+    double max_bad; /* fraction of the source; more distinct damaged pictures than that
+                       end the run with SL_ERROR_DATA, at the same batch whatever the
+                       workers' timing */
+    const int32_t *subset; /* sequential only: read these indices (n_subset of them); NULL
+                              = all */
+    int64_t n_subset;
+};
+
+/* A batch is lent between acquire and release. */
+struct sl_batch {
+    const float *views[4]; /* (rows, size, size, 3) each */
+    const int32_t *labels; /* -1 = none */
+    const int32_t *ids; /* the sample each row shows (after replacement of damaged ones)
+                         */
+    int rows;
+    int64_t step, epoch;
+};
+
+struct sl_loader;
+enum sl_status sl_loader_create(struct sl_error *err,
+                                const struct sl_loader_config *config,
+                                struct sl_loader **loader);
+void sl_loader_destroy(struct sl_loader *loader);
+/* Next batch in order; batch->rows = 0 past the end. waited_s: seconds spent waiting. */
+enum sl_status sl_loader_acquire(struct sl_error *err, struct sl_loader *loader,
+                                 struct sl_batch *batch, double *waited_s);
+void sl_loader_release(struct sl_loader *loader);
+/* Distinct damaged pictures met so far in batch order, with the reason of each: for
+ * bad_files.txt. A training picture that is damaged is replaced by the next readable one
+ * of the epoch's permutation (skip), or shown as grey 128 (grey). In sequential mode
+ * damaged ones are left out (skip): rows shrink. */
+int64_t sl_loader_bad_count(const struct sl_loader *loader);
+const char *sl_loader_bad_name(const struct sl_loader *loader, int64_t i);
+const char *sl_loader_bad_reason(const struct sl_loader *loader, int64_t i);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to src/data: what the readers (folder.c, raw.c, procedural.c) give to source.c,
+ * and what the decoders (jpeg.c, png.c, pnm.c) give to decode.c. Never included from
+ * outside.
+ */
+#ifndef SRC_DATA_DATA_INT_H
+#define SRC_DATA_DATA_INT_H
+
+#include "data/data.h"
+
+/* ---- images and decoders (decode.c) ------------------------------------------------ */
+
+/* Pixel memory of an image in the arena, not cleared in any meaningful way. */
+enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
+                              int width, int channels, struct sl_image *image);
+/* Fails (SL_ERROR_DATA) when a header's sizes are not positive or above the limit. Called
+ * by each decoder before any pixel memory is taken. */
+enum sl_status sl_image_check(struct sl_error *err, const char *name, int64_t height,
+                              int64_t width, int64_t max_pixels);
+
+/* The limit of a compressed file, the default when it is 0. */
+int64_t sl_limit_bytes(const struct sl_decode_limits *limits);
+
+/* One file format. `decode` may trust that `matches` said yes; it returns RGB. A format
+ * that was left out of the build keeps its row, so that its files are named in the
+ * message. */
+struct sl_decoder {
+    const char *name;
+    bool built;
+    bool (*matches)(const unsigned char *bytes, int64_t size);
+    enum sl_status (*decode)(struct sl_error *err, const char *name,
+                             const unsigned char *bytes, int64_t size, int64_t max_pixels,
+                             struct sl_arena *arena, struct sl_image *image);
+};
+extern const struct sl_decoder sl_decoder_jpeg; /* jpeg.c or jpeg_none.c */
+extern const struct sl_decoder sl_decoder_png;  /* png.c or png_none.c */
+extern const struct sl_decoder sl_decoder_pnm;  /* pnm.c */
+/* By content only: shared by the real decoder and its stand-in. */
+bool sl_is_jpeg(const unsigned char *bytes, int64_t size);
+bool sl_is_png(const unsigned char *bytes, int64_t size);
+
+/* ---- readers (source.c) ------------------------------------------------------------ */
+
+/* Which parts one DATA has. */
+struct sl_parts {
+    bool train, test;
+};
+
+/* The records of one part of one DATA, as its format sees them. `state` is the reader's
+ * own. */
+struct sl_reader {
+    const struct sl_reader_kind *kind;
+    void *state;
+    int64_t count;
+    int height, width; /* shared by all pictures, or 0 */
+    int n_classes;
+    uint64_t fingerprint;
+};
+
+struct sl_reader_kind {
+    enum sl_status (*read)(struct sl_error *err, const struct sl_reader *reader,
+                           int64_t i, struct sl_arena *arena, struct sl_image *image);
+    void (*name)(const struct sl_reader *reader, int64_t i, char *dst, size_t size);
+    int (*label)(const struct sl_reader *reader, int64_t i);
+    const char *(*class_name)(const struct sl_reader *reader, int label);
+    const char *(*word)(const struct sl_reader *reader); /* sl_source_kind */
+    void (*mean_std)(const struct sl_reader *reader, float mean[3], float std[3]);
+    void (*close)(struct sl_reader *reader); /* half-made ones too */
+};
+
+/* The constants of ImageNet, for everything that has none of its own. */
+void sl_mean_std_imagenet(const struct sl_reader *reader, float mean[3], float std[3]);
+
+/* folder.c: a directory tree. `part` matters only where train/ exists. */
+void sl_folder_parts(const char *path, struct sl_parts *parts);
+enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_part part,
+                              const struct sl_decode_limits *limits,
+                              struct sl_reader *reader);
+
+/* raw.c: fixed-size records. probe: does the path hold such files (by name)? */
+bool sl_raw_probe(const char *path, struct sl_parts *parts);
+enum sl_status sl_raw_open(struct sl_error *err, const char *path, enum sl_part part,
+                           struct sl_reader *reader);
+
+/* records.c: the rules of the raw formats on bytes in memory, without files. */
+enum { SL_CIFAR_SIDE = 32, SL_CIFAR_PLANE = 1024, SL_CIFAR_PIXELS = 3072 };
+/* `label_bytes` 1 (CIFAR-10) or 2 (CIFAR-100: coarse, fine; the last one counts). *count
+ * gets the records; every label is checked against n_classes. */
+enum sl_status sl_cifar_check(struct sl_error *err, const char *name,
+                              const unsigned char *bytes, int64_t size, int label_bytes,
+                              int n_classes, int64_t *count);
+
+struct sl_idx_header {
+    int64_t dims[3]; /* unused ones are 1 */
+    int64_t header_bytes, payload_bytes;
+};
+/* `size` is how many bytes of the file are at hand; 4 + 4 x n_dims are needed. Fails
+ * (SL_ERROR_DATA) on another magic number and on sizes that are zero or absurd. */
+enum sl_status sl_idx_parse(struct sl_error *err, const char *name,
+                            const unsigned char *bytes, int64_t size, int n_dims,
+                            struct sl_idx_header *header);
+/* The whole file must be header and payload, neither more nor less. */
+enum sl_status sl_idx_check_size(struct sl_error *err, const char *name, int64_t size,
+                                 const struct sl_idx_header *header);
+
+/* gunzip.c or gunzip_none.c: the content of a gzipped IDX file, on the heap. The sizes in
+ * its header bound what is taken; more or less content than they say is an error. */
+enum sl_status sl_gunzip_idx(struct sl_error *err, const char *name,
+                             const unsigned char *packed, int64_t packed_size, int n_dims,
+                             unsigned char **bytes, int64_t *size);
+
+/* procedural.c */
+bool sl_procedural_is(const char *data);
+enum sl_status sl_procedural_open(struct sl_error *err, const char *data,
+                                  enum sl_part part, struct sl_reader *reader);
+
+#endif

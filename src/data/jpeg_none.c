@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stands in for jpeg.c in a build without its library: JPEG files are still recognised,
+ * so that the message says what is missing instead of "not an image". Invariant: exactly
+ * one of the two files is in a build.
+ */
+#include "data/data_int.h"
+
+static enum sl_status decode_none(struct sl_error *err, const char *name,
+                                  const unsigned char *bytes, int64_t size,
+                                  int64_t max_pixels, struct sl_arena *arena,
+                                  struct sl_image *image)
+{
+    (void)bytes;
+    (void)size;
+    (void)max_pixels;
+    (void)arena;
+    (void)image;
+    return SL_FAIL(err, SL_ERROR_DATA,
+                   "%s: a JPEG file, and this build has no JPEG reader", name);
+}
+
+const struct sl_decoder sl_decoder_jpeg = {
+    .name = "jpeg",
+    .built = false,
+    .matches = sl_is_jpeg,
+    .decode = decode_none,
+};

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eval: how good are the features of each width? Frozen features of a source at one
+ * width; weighted nearest neighbours on them; linear probes, one private classifier per
+ * width (switchable) and one sliced by all (slimmable). Evaluation never changes a model:
+ * it only reads parameters and statistics.
+ */
+#ifndef SRC_EVAL_EVAL_H
+#define SRC_EVAL_EVAL_H
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "data/data.h"
+#include "net/net.h"
+#include "tensor/tensor.h"
+
+/* ---- features (features.c) --------------------------------------------------------- */
+
+/* Host memory; rows that could be read, in source order. */
+struct sl_features {
+    int64_t n;
+    int d;
+    float *values;   /* (n, d) */
+    int32_t *labels; /* -1 = none */
+    int32_t *ids;
+};
+void sl_features_finish(struct sl_features *features);
+
+/* A frozen model: borrowed parts. */
+struct sl_frozen {
+    const struct sl_device *device;
+    const struct sl_net *net;
+    const struct sl_params *params;
+    struct sl_stats *stats; /* read only: INFER */
+};
+struct sl_features_config {
+    const struct sl_source *source;
+    struct sl_recipe recipe;
+    uint64_t seed; /* with a random recipe: views of (seed, epoch) */
+    uint32_t epoch;
+    int batch, n_workers;
+    bool head;             /* embedding instead of pooled trunk features */
+    const int32_t *subset; /* NULL = all */
+    int64_t n_subset;
+};
+/* One pass over the source for ALL the given widths at once (each batch is decoded once
+ * and run at every width): features[i] belongs to widths[i] (indices into net->widths).
+ * Damaged pictures are left out and counted. */
+enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen *model,
+                                   const struct sl_features_config *config,
+                                   const int *widths, int n_widths,
+                                   struct sl_features *features, int64_t *n_bad);
+/* Pixels of the source resized to `size` x `size` as features (raw-pixel baseline);
+ * centred: the mean picture of `mean_of` (NULL = of itself) is subtracted. */
+enum sl_status sl_features_raw(struct sl_error *err,
+                               const struct sl_features_config *config,
+                               struct sl_features *features);
+void sl_features_centre(struct sl_features *train, struct sl_features *test);
+
+/* ---- nearest neighbours (knn.c) ---------------------------------------------------- */
+
+struct sl_score {
+    double acc1, acc5; /* fractions */
+};
+/* Rows are L2-normalised (a copy), similarity = cosine; score of a class = sum over the k
+ * most similar of exp(cos / temperature); ties of similarity by lower index. k is reduced
+ * to half the smallest class and to the bank: *k_used. Rows without a label are left out
+ * of both sides. */
+enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
+                      const struct sl_features *bank, const struct sl_features *query,
+                      int n_classes, int k, double temperature, struct sl_score *score,
+                      int *k_used);
+
+/* ---- linear probes (linear.c) ------------------------------------------------------ */
+
+struct sl_probe_config {
+    int n_classes, epochs, batch;
+    double lr, momentum, weight_decay;
+    bool cosine;       /* else x 0.1 at 60 % and 80 % of the epochs (spec 9) */
+    bool distill;      /* sub-networks: 1/2 CE + 1/2 soft-CE with the full width's probe,
+                          temperature 1 (spec 9) */
+    bool standardise;  /* each width by the mean and deviation of its train part */
+    bool normal_start; /* N(0, 0.01) instead of zero (as the paper) */
+    bool best_epoch;   /* report the epoch with the best full-width top-1 (as the paper),
+                          else the last */
+    uint64_t seed;
+    /* Fresh train features for an epoch (as the paper: augmented views), or NULL: the
+     * cached ones serve every epoch. Writes over features[0..n_widths) in place (same n,
+     * d, labels). */
+    enum sl_status (*refresh)(struct sl_error *err, void *context, int epoch,
+                              struct sl_features *features);
+    void *context;
+};
+struct sl_probe_result {
+    struct sl_score switchable[SL_WIDTHS_MAX], slimmable[SL_WIDTHS_MAX];
+    double final_loss[SL_WIDTHS_MAX]; /* mean switchable training loss of the last epoch
+                                       */
+};
+/* train[i], test[i]: features of width i, descending, all with the same rows; the first
+ * is the teacher of `distill`. Deterministic for a seed. Both probes are trained in one
+ * call: every epoch visits rows in the keyed order SL_RNG_PROBE. */
+enum sl_status sl_linear_probe(struct sl_error *err, const struct sl_device *device,
+                               const struct sl_probe_config *config, int n_widths,
+                               struct sl_features *train, struct sl_features *test,
+                               struct sl_probe_result *result);
+
+#endif

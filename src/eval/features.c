@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Features of a source: every batch is read once and run at each width in evaluation
+ * mode. Parameters and statistics are only read. Each width keeps its own block, so that
+ * its weights are packed once.
+ */
+#include "eval/eval.h"
+
+#include <string.h>
+
+/* Sets the random views of one epoch apart from another's: a sequential pass has no
+ * epochs of its own. */
+static const uint64_t EPOCH_STEP = UINT64_C(0x9e3779b97f4a7c15);
+
+void sl_features_finish(struct sl_features *features)
+{
+    sl_heap_free(features->values);
+    sl_heap_free(features->labels);
+    sl_heap_free(features->ids);
+    *features = (struct sl_features){0};
+}
+
+static enum sl_status make_features(struct sl_error *err, int64_t n, int d,
+                                    struct sl_features *features)
+{
+    int64_t count = 0;
+    *features = (struct sl_features){.d = d};
+    if (!sl_mul_checked(n, d, &count)) {
+        return SL_FAIL(err, SL_ERROR_RUN, "features of %lld pictures x %d do not fit",
+                       (long long)n, d);
+    }
+    SL_TRY(sl_heap_alloc(err, "features", count, sizeof(float), &features->values));
+    SL_TRY(sl_heap_alloc(err, "feature labels", n, sizeof(int32_t), &features->labels));
+    return sl_heap_alloc(err, "feature ids", n, sizeof(int32_t), &features->ids);
+}
+
+static enum sl_status open_loader(struct sl_error *err,
+                                  const struct sl_features_config *config,
+                                  struct sl_loader **loader)
+{
+    return sl_loader_create(err,
+                            &(struct sl_loader_config){
+                                .source = config->source,
+                                .recipe = config->recipe,
+                                .n_views = 1,
+                                .batch = config->batch,
+                                .n_workers = config->n_workers,
+                                .seed = config->seed + EPOCH_STEP * config->epoch,
+                                .sequential = true,
+                                .bad_policy = SL_BAD_SKIP,
+                                .max_bad = 1.0,
+                                .subset = config->subset,
+                                .n_subset = config->n_subset,
+                            },
+                            loader);
+}
+
+static int64_t count_of(const struct sl_features_config *config)
+{
+    return config->subset != NULL ? config->n_subset : sl_source_count(config->source);
+}
+
+/* The plans of one pass. */
+struct passes {
+    struct sl_plan *plan[SL_WIDTHS_MAX];
+    void *block[SL_WIDTHS_MAX];
+    float *pictures; /* (batch, size, size, 3) in backend memory */
+    size_t picture_bytes;
+};
+
+static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *model,
+                                  const struct sl_features_config *config,
+                                  const int *widths, int n_widths, struct passes *passes)
+{
+    const struct sl_device *device = model->device;
+    size_t side = (size_t)config->recipe.size;
+    for (int i = 0; i < n_widths; i++) {
+        SL_TRY(sl_plan_create(
+            err,
+            &(struct sl_plan_config){
+                .net = model->net,
+                .device = device,
+                .width = widths[i],
+                .batch = config->batch,
+                .role = SL_ROLE_INFER,
+                .groups = 1,
+                .output = config->head ? model->net->embedding : model->net->features,
+            },
+            &passes->plan[i]));
+        SL_TRY(device->table->alloc(err, device->state, "evaluation",
+                                    sl_plan_bytes(passes->plan[i]), &passes->block[i]));
+        sl_plan_attach(passes->plan[i], passes->block[i]);
+        sl_exec_refresh(passes->plan[i], model->params);
+    }
+    void *memory = NULL;
+    passes->picture_bytes = side * side * 3 * sizeof(float);
+    SL_TRY(device->table->alloc(err, device->state, "pictures",
+                                passes->picture_bytes * (size_t)config->batch, &memory));
+    passes->pictures = memory;
+    return SL_OK;
+}
+
+static void close_passes(const struct sl_device *device, struct passes *passes)
+{
+    for (int i = 0; i < SL_WIDTHS_MAX; i++) {
+        sl_plan_destroy(passes->plan[i]);
+        if (passes->block[i] != NULL) {
+            device->table->free(device->state, passes->block[i]);
+        }
+    }
+    if (passes->pictures != NULL) {
+        device->table->free(device->state, passes->pictures);
+    }
+}
+
+/* Rows behind a short last batch hold old pictures; their outputs are dropped. */
+static void run_batch(const struct sl_frozen *model, const struct passes *passes,
+                      const struct sl_batch *batch, int n_widths,
+                      struct sl_features *features)
+{
+    const struct sl_device *device = model->device;
+    size_t rows = (size_t)batch->rows;
+    device->table->put(device->state, passes->pictures, batch->views[0],
+                       passes->picture_bytes * rows);
+    for (int i = 0; i < n_widths; i++) {
+        struct sl_features *to = &features[i];
+        const float *output = sl_exec_forward(passes->plan[i], model->params,
+                                              model->stats, passes->pictures);
+        device->table->get(device->state, to->values + to->n * to->d, output,
+                           rows * (size_t)to->d * sizeof(float));
+        memcpy(to->labels + to->n, batch->labels, rows * sizeof *to->labels);
+        memcpy(to->ids + to->n, batch->ids, rows * sizeof *to->ids);
+        to->n += batch->rows;
+    }
+}
+
+enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen *model,
+                                   const struct sl_features_config *config,
+                                   const int *widths, int n_widths,
+                                   struct sl_features *features, int64_t *n_bad)
+{
+    enum sl_status status = SL_OK;
+    struct passes passes = {0};
+    struct sl_loader *loader = NULL;
+    memset(features, 0, sizeof *features * (size_t)n_widths);
+    SL_TRY_OUT(open_passes(err, model, config, widths, n_widths, &passes));
+    for (int i = 0; i < n_widths; i++) {
+        SL_TRY_OUT(make_features(err, count_of(config),
+                                 sl_plan_output_channels(passes.plan[i]), &features[i]));
+    }
+    SL_TRY_OUT(open_loader(err, config, &loader));
+    for (;;) {
+        struct sl_batch batch;
+        SL_TRY_OUT(sl_loader_acquire(err, loader, &batch, NULL));
+        if (batch.rows == 0) {
+            break;
+        }
+        run_batch(model, &passes, &batch, n_widths, features);
+        sl_loader_release(loader);
+    }
+    *n_bad = sl_loader_bad_count(loader);
+    if (features[0].n == 0) {
+        status =
+            SL_FAIL(err, SL_ERROR_DATA, "evaluation: no picture of the data can be read");
+    }
+out:
+    sl_loader_destroy(loader);
+    close_passes(model->device, &passes);
+    for (int i = 0; status != SL_OK && i < n_widths; i++) {
+        sl_features_finish(&features[i]);
+    }
+    return status;
+}
+
+enum sl_status sl_features_raw(struct sl_error *err,
+                               const struct sl_features_config *config,
+                               struct sl_features *features)
+{
+    enum sl_status status = SL_OK;
+    struct sl_loader *loader = NULL;
+    struct sl_features_config plain = *config;
+    int d = config->recipe.size * config->recipe.size * 3;
+    for (int c = 0; c < 3; c++) {
+        plain.recipe.mean[c] = 0.0F;
+        plain.recipe.std[c] = 1.0F;
+    }
+    SL_TRY_OUT(make_features(err, count_of(config), d, features));
+    SL_TRY_OUT(open_loader(err, &plain, &loader));
+    for (;;) {
+        struct sl_batch batch;
+        SL_TRY_OUT(sl_loader_acquire(err, loader, &batch, NULL));
+        if (batch.rows == 0) {
+            break;
+        }
+        size_t rows = (size_t)batch.rows;
+        memcpy(features->values + features->n * d, batch.views[0],
+               rows * (size_t)d * sizeof(float));
+        memcpy(features->labels + features->n, batch.labels, rows * sizeof(int32_t));
+        memcpy(features->ids + features->n, batch.ids, rows * sizeof(int32_t));
+        features->n += batch.rows;
+        sl_loader_release(loader);
+    }
+out:
+    sl_loader_destroy(loader);
+    if (status != SL_OK) {
+        sl_features_finish(features);
+    }
+    return status;
+}
+
+void sl_features_centre(struct sl_features *train, struct sl_features *test)
+{
+    for (int c = 0; c < train->d; c++) {
+        double sum = 0.0;
+        for (int64_t i = 0; i < train->n; i++) {
+            sum += (double)train->values[i * train->d + c];
+        }
+        float mean = train->n > 0 ? (float)(sum / (double)train->n) : 0.0F;
+        for (int64_t i = 0; i < train->n; i++) {
+            train->values[i * train->d + c] -= mean;
+        }
+        for (int64_t i = 0; i < test->n; i++) {
+            test->values[i * test->d + c] -= mean;
+        }
+    }
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Weighted nearest neighbours on normalised features (Wu et al., arXiv 1805.01978):
+ * similarities by one matrix product a block, then the k largest of each row, then
+ * exp(cos / T) votes a class.
+ */
+#include "eval/eval.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { QUERY_BLOCK = 128, BANK_BLOCK = 4096, TOP5 = 5 };
+
+/* The k largest so far as a heap whose root is the smallest; equal similarities prefer
+ * the lower index. */
+struct nearest {
+    float *cosine;
+    int32_t *index;
+    int n, k;
+};
+
+static bool below(const struct nearest *heap, int a, int b)
+{
+    return heap->cosine[a] < heap->cosine[b] ||
+           (heap->cosine[a] == heap->cosine[b] && heap->index[a] > heap->index[b]);
+}
+
+static void swap(struct nearest *heap, int a, int b)
+{
+    float cosine = heap->cosine[a];
+    int32_t index = heap->index[a];
+    heap->cosine[a] = heap->cosine[b];
+    heap->index[a] = heap->index[b];
+    heap->cosine[b] = cosine;
+    heap->index[b] = index;
+}
+
+static void sift_down(struct nearest *heap)
+{
+    int at = 0;
+    for (;;) {
+        int least = at;
+        for (int child = 2 * at + 1; child <= 2 * at + 2 && child < heap->n; child++) {
+            least = below(heap, child, least) ? child : least;
+        }
+        if (least == at) {
+            return;
+        }
+        swap(heap, at, least);
+        at = least;
+    }
+}
+
+static void push(struct nearest *heap, float cosine, int32_t index)
+{
+    if (heap->n == heap->k) {
+        /* Indices come ascending, so an equal cosine never replaces. */
+        heap->cosine[0] = cosine;
+        heap->index[0] = index;
+        sift_down(heap);
+        return;
+    }
+    int at = heap->n++;
+    heap->cosine[at] = cosine;
+    heap->index[at] = index;
+    while (at > 0 && below(heap, at, (at - 1) / 2)) {
+        swap(heap, at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+}
+
+static void scan(struct nearest *heap, const float *row, int64_t n, int64_t first)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (heap->n < heap->k || row[i] > heap->cosine[0]) {
+            push(heap, row[i], (int32_t)(first + i));
+        }
+    }
+}
+
+/* Rows with a label, normalised, in backend memory. */
+struct unit_rows {
+    void *values;
+    int32_t *labels;
+    int64_t n;
+};
+
+static enum sl_status make_unit_rows(struct sl_error *err, const struct sl_device *device,
+                                     const struct sl_features *features, int n_classes,
+                                     struct unit_rows *rows)
+{
+    float *unit = NULL;
+    enum sl_status status = SL_OK;
+    int d = features->d;
+    SL_TRY_OUT(sl_heap_alloc(err, "normalised features", d, sizeof *unit, &unit));
+    SL_TRY_OUT(
+        sl_heap_alloc(err, "labels", features->n, sizeof *rows->labels, &rows->labels));
+    SL_TRY_OUT(device->table->alloc(err, device->state, "normalised features",
+                                    (size_t)features->n * (size_t)d * sizeof *unit,
+                                    &rows->values));
+    for (int64_t i = 0; i < features->n; i++) {
+        if (features->labels[i] < 0 || features->labels[i] >= n_classes) {
+            continue;
+        }
+        double sum = 0.0;
+        for (int c = 0; c < d; c++) {
+            double value = (double)features->values[i * d + c];
+            sum += value * value;
+        }
+        double norm = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12;
+        for (int c = 0; c < d; c++) {
+            unit[c] = (float)((double)features->values[i * d + c] / norm);
+        }
+        device->table->put(device->state, (float *)rows->values + rows->n * d, unit,
+                           (size_t)d * sizeof *unit);
+        rows->labels[rows->n++] = features->labels[i];
+    }
+out:
+    sl_heap_free(unit);
+    return status;
+}
+
+static void free_unit_rows(const struct sl_device *device, struct unit_rows *rows)
+{
+    if (rows->values != NULL) {
+        device->table->free(device->state, rows->values);
+    }
+    sl_heap_free(rows->labels);
+}
+
+/* At most half the smallest class of the bank, and at least one. */
+static enum sl_status clamp_k(struct sl_error *err, const struct unit_rows *bank,
+                              int n_classes, int k, int *used)
+{
+    int64_t *count = NULL;
+    SL_TRY(sl_heap_alloc(err, "class counts", n_classes, sizeof *count, &count));
+    for (int64_t i = 0; i < bank->n; i++) {
+        count[bank->labels[i]]++;
+    }
+    int64_t smallest = INT64_MAX;
+    for (int c = 0; c < n_classes; c++) {
+        smallest = count[c] > 0 && count[c] < smallest ? count[c] : smallest;
+    }
+    sl_heap_free(count);
+    int64_t most = smallest / 2 > 1 ? smallest / 2 : 1;
+    *used = k < most ? k : (int)most;
+    return SL_OK;
+}
+
+/* Rank of the label among the classes' votes; votes are summed from the least to the most
+ * similar. */
+static int vote(const struct nearest *heap, const int32_t *labels, int n_classes,
+                double temperature, int32_t label, double *votes)
+{
+    memset(votes, 0, sizeof *votes * (size_t)n_classes);
+    for (int i = 0; i < heap->n; i++) {
+        votes[labels[heap->index[i]]] +=
+            exp(((double)heap->cosine[i] - 1.0) / temperature);
+    }
+    int rank = 0;
+    for (int c = 0; c < n_classes; c++) {
+        rank += votes[c] > votes[label] || (votes[c] == votes[label] && c < label);
+    }
+    return rank;
+}
+
+struct search {
+    float *similar; /* host copy of one block */
+    void *product;  /* (QUERY_BLOCK, BANK_BLOCK) in backend memory */
+    float *cosine;
+    int32_t *index;
+    double *votes;
+};
+
+static void search_block(const struct sl_device *device, const struct search *search,
+                         const struct unit_rows *bank, const struct unit_rows *query,
+                         int d, int64_t first, int rows, struct nearest *heaps)
+{
+    for (int64_t at = 0; at < bank->n; at += BANK_BLOCK) {
+        int64_t n = bank->n - at < BANK_BLOCK ? bank->n - at : BANK_BLOCK;
+        device->table->gemm(device->state, false, true, rows, n, d, 1.0F,
+                            (const float *)query->values + first * d, d,
+                            (const float *)bank->values + at * d, d, 0.0F,
+                            search->product, n);
+        device->table->get(device->state, search->similar, search->product,
+                           (size_t)rows * (size_t)n * sizeof(float));
+        for (int r = 0; r < rows; r++) {
+            scan(&heaps[r], search->similar + r * n, n, at);
+        }
+    }
+}
+
+enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
+                      const struct sl_features *bank, const struct sl_features *query,
+                      int n_classes, int k, double temperature, struct sl_score *score,
+                      int *k_used)
+{
+    enum sl_status status = SL_OK;
+    struct unit_rows in_bank = {0};
+    struct unit_rows asked = {0};
+    struct search search = {0};
+    struct nearest heaps[QUERY_BLOCK];
+    int64_t right1 = 0;
+    int64_t right5 = 0;
+    size_t block = (size_t)QUERY_BLOCK * BANK_BLOCK;
+
+    SL_TRY_OUT(make_unit_rows(err, device, bank, n_classes, &in_bank));
+    SL_TRY_OUT(make_unit_rows(err, device, query, n_classes, &asked));
+    if (in_bank.n == 0 || asked.n == 0) {
+        status = SL_FAIL(err, SL_ERROR_DATA,
+                         "kNN: no labelled picture on one of the two sides");
+        goto out;
+    }
+    SL_TRY_OUT(clamp_k(err, &in_bank, n_classes, k, k_used));
+    SL_TRY_OUT(sl_heap_alloc(err, "similarities", (int64_t)block, sizeof(float),
+                             &search.similar));
+    SL_TRY_OUT(device->table->alloc(err, device->state, "similarities",
+                                    block * sizeof(float), &search.product));
+    int64_t places = (int64_t)QUERY_BLOCK * *k_used;
+    SL_TRY_OUT(sl_heap_alloc(err, "neighbours", places, sizeof(float), &search.cosine));
+    SL_TRY_OUT(sl_heap_alloc(err, "neighbours", places, sizeof(int32_t), &search.index));
+    SL_TRY_OUT(sl_heap_alloc(err, "votes", n_classes, sizeof(double), &search.votes));
+    for (int64_t first = 0; first < asked.n; first += QUERY_BLOCK) {
+        int rows = asked.n - first < QUERY_BLOCK ? (int)(asked.n - first) : QUERY_BLOCK;
+        for (int r = 0; r < rows; r++) {
+            heaps[r] = (struct nearest){.cosine = search.cosine + (int64_t)r * *k_used,
+                                        .index = search.index + (int64_t)r * *k_used,
+                                        .k = *k_used};
+        }
+        search_block(device, &search, &in_bank, &asked, bank->d, first, rows, heaps);
+        for (int r = 0; r < rows; r++) {
+            int rank = vote(&heaps[r], in_bank.labels, n_classes, temperature,
+                            asked.labels[first + r], search.votes);
+            right1 += rank < 1;
+            right5 += rank < TOP5;
+        }
+    }
+    *score = (struct sl_score){.acc1 = (double)right1 / (double)asked.n,
+                               .acc5 = (double)right5 / (double)asked.n};
+out:
+    free_unit_rows(device, &in_bank);
+    free_unit_rows(device, &asked);
+    if (search.product != NULL) {
+        device->table->free(device->state, search.product);
+    }
+    sl_heap_free(search.similar);
+    sl_heap_free(search.cosine);
+    sl_heap_free(search.index);
+    sl_heap_free(search.votes);
+    return status;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * learn: one training step and what it remembers. The trainer owns net, parameters,
+ * plans, method memory and optimiser; one function takes a batch and returns the step's
+ * numbers. Losses are pure functions of embeddings; schedules are pure functions of the
+ * step. State leaves as a list of named tensors and comes back the same way: this folder
+ * never sees a file.
+ */
+#ifndef SRC_LEARN_LEARN_H
+#define SRC_LEARN_LEARN_H
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "data/data.h"
+#include "net/net.h"
+#include "tensor/tensor.h"
+
+/* ---- schedules (optim.c) ----------------------------------------------------------- */
+
+enum sl_lr_schedule { SL_LR_COSINE, SL_LR_CONSTANT };
+
+struct sl_lr_config {
+    enum sl_lr_schedule schedule;
+    double peak;         /* eta */
+    double second_peak;  /* eta from step `second_from` on (slow start's second phase);
+                            phase unchanged */
+    int64_t second_from; /* INT64_MAX = never */
+    double warmup_steps; /* a real number (spec 6.2) */
+    int64_t total_steps;
+};
+/* Learning rate of optimiser step t = 0, 1, … (spec 6.2). */
+double sl_lr_at(const struct sl_lr_config *config, int64_t step);
+/* EMA momentum of MoCo v3 style cosine is a later method's; MoCo v2's is constant. */
+
+/* ---- width policy (widths.c) ------------------------------------------------------- */
+
+/* Modes of spec 5.3. */
+enum sl_width_weights {
+    SL_WEIGHTS_UNIFORM = 0,
+    SL_WEIGHTS_SHARE = 1,
+    SL_WEIGHTS_WIDTH = 2,
+    SL_WEIGHTS_WIDTH_MEAN = 3,
+    SL_WEIGHTS_DOMINANT = 5,
+    SL_WEIGHTS_CUMULATIVE = 6,
+    SL_WEIGHTS_DOMINANT_MAX = 7
+};
+/* lambda by width; modes marked r in the spec are rounded to 3 decimals. */
+void sl_width_weights_of(enum sl_width_weights mode, const struct sl_widths *widths,
+                         double weights[SL_WIDTHS_MAX]);
+/* `text`: a mode by number or name ("dominant", "cumulative", …; 4 = uniform) or a list
+ * with a comma, one value a width in the order the widths were given descending.
+ * SL_ERROR_USAGE otherwise. */
+enum sl_status sl_width_weights_parse(struct sl_error *err, const char *text,
+                                      const struct sl_widths *widths,
+                                      double weights[SL_WIDTHS_MAX]);
+/* Slow start "50%", "3", "2.5", "0" as a step: ceil(E * steps_per_epoch), E = percent of
+ * epochs or epochs. */
+enum sl_status sl_slow_start_parse(struct sl_error *err, const char *text, double epochs,
+                                   double steps_per_epoch, int64_t *step);
+/* Widths active at a step: 1 (the full one) before slow_start_step, all from it on. */
+int sl_widths_active(const struct sl_widths *widths, int64_t slow_start_step,
+                     int64_t step);
+
+/* ---- distillation (loss.c) --------------------------------------------------------- */
+
+enum sl_distill {
+    SL_DISTILL_NONE,
+    SL_DISTILL_SEED,
+    SL_DISTILL_INPLACE,
+    SL_DISTILL_MSE_EMBEDDING,
+    SL_DISTILL_MSE_LOGITS,
+    SL_DISTILL_ATKD,
+    SL_DISTILL_DKD
+};
+enum sl_teachers { SL_TEACHERS_FULL, SL_TEACHERS_ALL_LARGER };
+
+/* ---- trainer (trainer.c, mocov2.c, memory.c) --------------------------------------- */
+
+struct sl_trainer_config {
+    int batch;
+    uint64_t seed;
+    int64_t total_steps;
+    int64_t slow_start_step; /* 0 = off */
+    struct sl_lr_config lr;
+    double sgd_momentum, weight_decay;
+    /* MoCo v2 */
+    int64_t queue; /* K; divisible by batch (spec 4.1.5) */
+    double ema_momentum, temperature;
+    int bn_splits; /* G */
+    /* online distillation and re-weighting */
+    enum sl_distill distill;
+    enum sl_teachers teachers;
+    double distill_weight;      /* alpha; taken as 0 when distill is NONE */
+    double distill_temperature; /* tau, student and teacher */
+    double width_weights[SL_WIDTHS_MAX];
+    int skip_nonfinite; /* that many steps in a row may be discarded; 0 = none */
+    bool reuse_off;     /* plans without memory reuse, for tests */
+};
+
+/* What one step measured. Losses are not multiplied by lambda or alpha. */
+struct sl_width_numbers {
+    double loss;    /* InfoNCE of this width */
+    double distill; /* distillation term with the teacher's entropy taken off; 0 when off
+                     */
+    double contrast_acc; /* fraction of rows whose positive ranks first of 1+K */
+    double emb_std;      /* see sl_backend.embedding_std */
+    double grad_norm;    /* L2 of this width's own weighted gradient */
+};
+struct sl_step_numbers {
+    int64_t step; /* the step that was just done */
+    double lr;
+    double loss;  /* the total objective, entropies of teachers taken off */
+    int active;   /* widths 0 … active-1 took part */
+    bool skipped; /* discarded because of a number that was not finite */
+    struct sl_width_numbers width[SL_WIDTHS_MAX];
+};
+
+struct sl_trainer;
+/* net must have a head; it and the device are borrowed. Everything is allocated here:
+ * plans of all widths included. The fresh state is the keyed start: parameters, target =
+ * exact copy, queue = random unit rows (SL_RNG_QUEUE). */
+enum sl_status sl_trainer_create(struct sl_error *err,
+                                 const struct sl_trainer_config *config,
+                                 const struct sl_net *net, const struct sl_device *device,
+                                 struct sl_trainer **trainer);
+void sl_trainer_destroy(struct sl_trainer *trainer);
+/* One step as spec section 8 orders it; view 0 is the query, view 1 the key. A loss or
+ * gradient that is not finite: nothing is updated (parameters, queue, statistics of this
+ * step excepted as documented) and SL_ERROR_NUMBERS names step, width and first tensor,
+ * unless skip_nonfinite allows it. */
+enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
+                               const struct sl_batch *batch,
+                               struct sl_step_numbers *numbers);
+/* Steps done so far. */
+int64_t sl_trainer_steps(const struct sl_trainer *trainer);
+/* Everything that determines what follows, as tensors that view the trainer's memory:
+ * online parameters and statistics ("encoder.…", "head.…"), "target.…", "slot.…",
+ * "queue", "queue.position", "step" (I64 of one). Restoring = writing into these tensors,
+ * then sl_trainer_restored (checks the integers;
+ * SL_ERROR_RUN when they cannot belong to this trainer). */
+enum sl_status sl_trainer_state(struct sl_error *err, struct sl_trainer *trainer,
+                                struct sl_named_list *list);
+enum sl_status sl_trainer_restored(struct sl_error *err, struct sl_trainer *trainer);
+/* Borrowed views for evaluation while training. */
+struct sl_params *sl_trainer_params(struct sl_trainer *trainer);
+struct sl_stats *sl_trainer_stats(struct sl_trainer *trainer);
+/* Bytes of backend memory: parameters and slots, shared block of plans, method memory. */
+struct sl_trainer_memory {
+    size_t params, block, method;
+};
+struct sl_trainer_memory sl_trainer_memory(const struct sl_trainer *trainer);
+/* The same sizes without creating a trainer (for `plan`). */
+enum sl_status sl_trainer_plan_memory(struct sl_error *err,
+                                      const struct sl_trainer_config *config,
+                                      const struct sl_net *net,
+                                      const struct sl_device *device,
+                                      struct sl_trainer_memory *memory);
+/* Seconds spent in the last step per width (forward, loss and backward), keys, and
+ * update: for the bench. */
+struct sl_step_times {
+    double keys, update, width[SL_WIDTHS_MAX];
+};
+struct sl_step_times sl_trainer_times(const struct sl_trainer *trainer);
+
+#endif

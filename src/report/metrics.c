@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Metric lines in two files with the same numbers: metrics.jsonl (an object a line) and
+ * metrics.csv (one column a key). On resume both are cut back to the checkpoint's step,
+ * so that no step stands twice.
+ */
+#include "report/report.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+enum { PATH_LENGTH = 4096 };
+static const int64_t FILE_MOST = (int64_t)1 << 32;
+
+struct sl_metrics {
+    struct sl_file_log *json, *csv;
+    char **columns;
+    int n_columns;
+};
+
+/* Integers as integers, others with nine digits; "" where a value is not finite. */
+static void format_value(double value, char *dst, size_t size)
+{
+    if (!isfinite(value)) {
+        dst[0] = '\0';
+    } else if (value == floor(value) && fabs(value) < 1e15) {
+        (void)snprintf(dst, size, "%.0f", value);
+    } else {
+        (void)snprintf(dst, size, "%.9g", value);
+    }
+}
+
+/* Step of a line, or -1 when it has none that can be read. */
+static int64_t json_step(const char *line, size_t length)
+{
+    json_error_t problem;
+    json_t *root = json_loadb(line, length, 0, &problem);
+    json_t *step = json_object_get(root, "step");
+    int64_t value = json_is_integer(step) ? json_integer_value(step) : -1;
+    json_decref(root);
+    return value;
+}
+
+static int64_t csv_step(const char *line, size_t length)
+{
+    char field[32];
+    int64_t value = -1;
+    size_t n = 0;
+    while (n < length && line[n] != ',') {
+        n++;
+    }
+    if (n == 0 || n >= sizeof field) {
+        return -1;
+    }
+    memcpy(field, line, n);
+    field[n] = '\0';
+    return sl_parse_int(field, &value) ? value : -1;
+}
+
+/* Keeps whole lines whose step is not greater than `through`; `heads` lines at the start
+ * are kept as they are. */
+static enum sl_status cut_back(struct sl_error *err, const char *path, int heads,
+                               int64_t (*step_of)(const char *line, size_t length),
+                               int64_t through)
+{
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    if (sl_path_kind(path) == SL_PATH_MISSING) {
+        return SL_OK;
+    }
+    SL_TRY(sl_file_read(err, SL_ERROR_RUN, path, FILE_MOST, &bytes, &size));
+    int64_t keep = 0;
+    while (keep < size) {
+        const char *line = (const char *)bytes + keep;
+        const char *end = memchr(line, '\n', (size_t)(size - keep));
+        if (end == NULL) {
+            break;
+        }
+        int64_t step = heads > 0 ? 0 : step_of(line, (size_t)(end - line));
+        if (step < 0 || (heads <= 0 && step > through)) {
+            break;
+        }
+        heads--;
+        keep += end - line + 1;
+    }
+    sl_heap_free(bytes);
+    return keep == size ? SL_OK : sl_file_truncate(err, path, keep);
+}
+
+static enum sl_status write_head(struct sl_error *err, struct sl_metrics *metrics)
+{
+    struct sl_text line = {0};
+    for (int i = 0; i < metrics->n_columns; i++) {
+        sl_text_add(&line, "%s%s", i > 0 ? "," : "", metrics->columns[i]);
+    }
+    enum sl_status status =
+        line.failed || line.text == NULL
+            ? SL_FAIL(err, SL_ERROR_RUN, "metrics.csv: out of memory for its first line")
+            : sl_file_log_line(err, metrics->csv, line.text);
+    sl_text_finish(&line);
+    return status;
+}
+
+static enum sl_status keep_columns(struct sl_error *err, struct sl_metrics *metrics,
+                                   const char *const *columns, int n_columns)
+{
+    SL_TRY(sl_heap_alloc(err, "metric columns", n_columns, sizeof *metrics->columns,
+                         &metrics->columns));
+    metrics->n_columns = n_columns;
+    for (int i = 0; i < n_columns; i++) {
+        size_t size = strlen(columns[i]) + 1;
+        SL_TRY(
+            sl_heap_alloc(err, "metric column", (int64_t)size, 1, &metrics->columns[i]));
+        memcpy(metrics->columns[i], columns[i], size);
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_metrics_open(struct sl_error *err, const char *directory,
+                               const char *const *columns, int n_columns,
+                               int64_t keep_through, struct sl_metrics **metrics)
+{
+    enum sl_status status = SL_OK;
+    struct sl_metrics *made = NULL;
+    char json[PATH_LENGTH];
+    char csv[PATH_LENGTH];
+    *metrics = NULL;
+    if (!sl_path_join(json, sizeof json, directory, "metrics.jsonl") ||
+        !sl_path_join(csv, sizeof csv, directory, "metrics.csv")) {
+        return SL_FAIL(err, SL_ERROR_RUN, "%.80s…: the path is too long", directory);
+    }
+    SL_TRY_OUT(sl_heap_alloc(err, "metrics", 1, sizeof *made, &made));
+    SL_TRY_OUT(keep_columns(err, made, columns, n_columns));
+    if (keep_through < 0) {
+        (void)sl_file_remove(json);
+        (void)sl_file_remove(csv);
+    } else {
+        SL_TRY_OUT(cut_back(err, json, 0, json_step, keep_through));
+        SL_TRY_OUT(cut_back(err, csv, 1, csv_step, keep_through));
+    }
+    bool fresh = sl_path_kind(csv) == SL_PATH_MISSING;
+    SL_TRY_OUT(sl_file_log_open(err, json, &made->json));
+    SL_TRY_OUT(sl_file_log_open(err, csv, &made->csv));
+    if (fresh) {
+        SL_TRY_OUT(write_head(err, made));
+    }
+    *metrics = made;
+    made = NULL;
+out:
+    sl_metrics_close(made);
+    return status;
+}
+
+static const struct sl_metric *find(const struct sl_metric *values, int n,
+                                    const char *key)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(values[i].key, key) == 0) {
+            return &values[i];
+        }
+    }
+    return NULL;
+}
+
+enum sl_status sl_metrics_write(struct sl_error *err, struct sl_metrics *metrics,
+                                const struct sl_metric *values, int n)
+{
+    struct sl_text json = {0};
+    struct sl_text csv = {0};
+    enum sl_status status = SL_OK;
+    char number[64];
+    int found = 0;
+    sl_text_add(&json, "{");
+    for (int i = 0; i < metrics->n_columns; i++) {
+        const struct sl_metric *value = find(values, n, metrics->columns[i]);
+        number[0] = '\0';
+        if (value != NULL) {
+            format_value(value->value, number, sizeof number);
+            sl_text_add(&json, "%s\"%s\":%s", found > 0 ? "," : "", metrics->columns[i],
+                        number[0] != '\0' ? number : "null");
+            found++;
+        }
+        sl_text_add(&csv, "%s%s", i > 0 ? "," : "", number);
+    }
+    sl_text_add(&json, "}");
+    SL_ASSERT(found == n);
+    if (json.failed || csv.failed) {
+        status = SL_FAIL(err, SL_ERROR_RUN, "metrics: out of memory for a line");
+        goto out;
+    }
+    SL_TRY_OUT(sl_file_log_line(err, metrics->json, json.text));
+    SL_TRY_OUT(sl_file_log_line(err, metrics->csv, csv.text));
+out:
+    sl_text_finish(&json);
+    sl_text_finish(&csv);
+    return status;
+}
+
+void sl_metrics_close(struct sl_metrics *metrics)
+{
+    if (metrics == NULL) {
+        return;
+    }
+    for (int i = 0; metrics->columns != NULL && i < metrics->n_columns; i++) {
+        sl_heap_free(metrics->columns[i]);
+    }
+    sl_heap_free(metrics->columns);
+    sl_file_log_close(metrics->json);
+    sl_file_log_close(metrics->csv);
+    sl_heap_free(metrics);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report: what a run says about itself in files. Metric lines: one JSON object a line,
+ * append-only, with a CSV twin; both keep exactly the lines up to the step a run resumes
+ * from.
+ */
+#ifndef SRC_REPORT_REPORT_H
+#define SRC_REPORT_REPORT_H
+
+#include "base/base.h"
+#include "tensor/tensor.h"
+
+struct sl_metric {
+    char key[48];
+    double value; /* not finite: JSON null, empty in CSV */
+};
+struct sl_metrics;
+/* Opens DIR/metrics.jsonl and metrics.csv, whose columns are `columns` in that order.
+ * `keep_through` < 0: new files; else lines whose "step" is greater are cut off (a torn
+ * last line too), and writing goes on behind. */
+enum sl_status sl_metrics_open(struct sl_error *err, const char *directory,
+                               const char *const *columns, int n_columns,
+                               int64_t keep_through, struct sl_metrics **metrics);
+/* One line; keys must be among the columns; integers are printed as integers, others with
+ * 9 significant digits at most. Flushed. */
+enum sl_status sl_metrics_write(struct sl_error *err, struct sl_metrics *metrics,
+                                const struct sl_metric *values, int n);
+void sl_metrics_close(struct sl_metrics *metrics);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store: files that outlive a run. The container is safetensors (an 8-byte little-endian
+ * header length, a JSON header, flat bytes), so that any tool can read what we write. A
+ * checkpoint is a list of named tensors and a configuration text in the header's
+ * `__metadata__`, sealed with a checksum; it is written to a temporary and renamed:
+ * complete, or absent. Bytes read are never trusted before they are checked.
+ */
+#ifndef SRC_STORE_STORE_H
+#define SRC_STORE_STORE_H
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "tensor/tensor.h"
+
+/* ---- tensor file (safetensors.c) --------------------------------------------------- */
+
+/* One string of the header's metadata. */
+struct sl_meta {
+    const char *key, *value;
+};
+
+/* Writes tensors (in list order; backend memory is fetched through the device) and
+ * metadata to `path`, atomically. Adds the metadata key "checksum": 16 hex digits of
+ * sl_hash over the header with that field's digits as '0', then the buffer. Errors:
+ * SL_ERROR_RUN (disk full, …). */
+enum sl_status sl_tensor_file_write(struct sl_error *err, const char *path,
+                                    const struct sl_device *device,
+                                    const struct sl_named_list *list,
+                                    const struct sl_meta *meta, int n_meta);
+
+/* An opened file: its map, tensors that view the map, and metadata. */
+struct sl_tensor_file;
+/* Checks header length, JSON, names, dtypes, shapes, offsets (in range, no overlap, no
+ * holes) before use. Damage is SL_ERROR_RUN: "…: cut short …", "…: checksum differs:
+ * damaged". `need_checksum`: a file without one is refused. */
+enum sl_status sl_tensor_file_open(struct sl_error *err, const char *path,
+                                   bool need_checksum, struct sl_tensor_file **file);
+/* The same from memory (borrowed): what the fuzzer drives. */
+enum sl_status sl_tensor_file_parse(struct sl_error *err, const char *name,
+                                    const unsigned char *bytes, int64_t size,
+                                    bool need_checksum, struct sl_tensor_file **file);
+void sl_tensor_file_close(struct sl_tensor_file *file);
+const struct sl_named_list *sl_tensor_file_list(const struct sl_tensor_file *file);
+/* NULL when absent. */
+const char *sl_tensor_file_meta(const struct sl_tensor_file *file, const char *key);
+/* SHA-like identity for tests and for the record: the checksum text, or "". */
+const char *sl_tensor_file_checksum(const struct sl_tensor_file *file);
+
+/* ---- checkpoint (checkpoint.c) ----------------------------------------------------- */
+
+/* Writes state and configuration (only what determines the numbers: no path, time, host,
+ * worker count). */
+enum sl_status sl_checkpoint_save(struct sl_error *err, const char *path,
+                                  const struct sl_device *device,
+                                  const struct sl_named_list *state, const char *conf);
+/* Opens and verifies; not one of ours (no configuration) is SL_ERROR_RUN. */
+enum sl_status sl_checkpoint_open(struct sl_error *err, const char *path,
+                                  struct sl_tensor_file **file);
+const char *sl_checkpoint_conf(const struct sl_tensor_file *file);
+/* Copies every tensor of `state` from the file. A name that is missing, or another shape
+ * or dtype, is SL_ERROR_USAGE (the checkpoint belongs to another architecture or other
+ * widths) naming the first tensor, what is there and what was expected. `exact`: tensors
+ * of the file that `state` lacks are refused too. Nothing is written before all were
+ * checked. */
+enum sl_status sl_checkpoint_restore(struct sl_error *err,
+                                     const struct sl_tensor_file *file,
+                                     const struct sl_device *device,
+                                     const struct sl_named_list *state, bool exact);
+/* RUN/checkpoints/last.safetensors, or PATH itself when it is a file. SL_ERROR_RUN when
+ * there is none. */
+enum sl_status sl_checkpoint_find(struct sl_error *err, const char *run_or_file,
+                                  char *path, size_t size);
+/* Names "epoch=0010-step=00001950.safetensors". */
+void sl_checkpoint_name(int64_t epoch, int64_t step, char *dst, size_t size);
+/* Removes all but the newest `keep` of the named checkpoints in a directory
+ * (last.safetensors is not one of them); also temporaries (*.tmp.PID) that a killed
+ * process left. */
+void sl_checkpoint_prune(const char *directory, int keep);
+
+#endif

@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes tests/golden/mocov2*: three SlimCLR-MoCo v2 steps of a tiny network, by PyTorch.
+
+A second implementation of what src/learn computes, written from the specification alone
+and in another style: autograd over the summed loss of all widths, in float64. Start,
+batches and key order come from the project's counter-based generator, re-implemented here
+with numpy, so that nothing but this script's output is needed to compare.
+
+    python3 tools/golden.py [tests/golden]
+
+Written are mocov2.txt, which lists the tensors (name, number of values) in order, and one
+mocov2-FORM-gG.bin a case: for each tensor a float32 s, then its values; s = 0: float32,
+else int16 to be multiplied by s (large tensors, to keep the files small; the rounding is
+at most 1.6e-5 of the largest value, a sixth of the tolerance of the test).
+"""
+import math
+import pathlib
+import struct
+import sys
+
+import numpy
+import torch
+
+SEED = 7
+WIDTHS = [(1, 1), (3, 4), (1, 2), (1, 4)]
+KEYS = ["1", "0.75", "0.5", "0.25"]
+BASE, IMAGE, DIM, BATCH, QUEUE, STEPS = 8, 16, 16, 8, 16, 3
+SLOW_START, TOTAL_STEPS, LR, LR_SECOND = 1, 4, 0.05, 0.04
+MOMENTUM, DECAY, EMA, TEMPERATURE = 0.9, 5e-4, 0.9, 0.2
+LAMBDA = [2.5, 1.0, 1.0, 1.0]
+# form, teachers, groups, alpha, tau
+CASES = [
+    ("seed", "full", 2, 0.5, 5.0),
+    ("inplace", "full", 1, 0.5, 0.5),
+    ("mse-embedding", "full", 2, 0.75, 5.0),
+    ("mse-logits", "full", 1, 0.75, 5.0),
+    ("atkd", "full", 2, 0.5, 5.0),
+    ("dkd", "full", 1, 0.5, 5.0),
+    ("seed", "all-larger", 1, 0.75, 0.25),
+]
+STREAM_INIT, STREAM_QUEUE, STREAM_KEY_SHUFFLE, STREAM_TEST = 1, 2, 5, 9
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
+
+
+# ---- the counter-based generator (src/base/base.h) -----------------------------------
+
+
+def philox(stream, a, b, block):
+    """Four words for each counter (block, b, a, stream); b and block may be arrays."""
+    mask = numpy.uint64(0xFFFFFFFF)
+    shape = numpy.broadcast(numpy.asarray(b), numpy.asarray(block)).shape
+    c = [numpy.array(numpy.broadcast_to(numpy.asarray(v, dtype=numpy.uint64), shape))
+         for v in (block, b, a, stream)]
+    key = [SEED & 0xFFFFFFFF, SEED >> 32]
+    for _ in range(10):
+        p0 = numpy.uint64(0xD2511F53) * c[0]
+        p1 = numpy.uint64(0xCD9E8D57) * c[2]
+        c = [(p1 >> numpy.uint64(32)) ^ c[1] ^ numpy.uint64(key[0]), p1 & mask,
+             (p0 >> numpy.uint64(32)) ^ c[3] ^ numpy.uint64(key[1]), p0 & mask]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return numpy.stack(c, axis=-1)
+
+
+def words(stream, a, n):
+    """Element i is word i % 4 of the block with b = i // 4."""
+    blocks = philox(stream, a, numpy.arange((n + 3) // 4), 0)
+    return blocks.reshape(-1)[:n].astype(numpy.float64)
+
+
+def uniform(stream, a, low, high, n):
+    share = words(stream, a, n) * 2.0 ** -32
+    return (low + (high - low) * share).astype(numpy.float32)
+
+
+def normal(stream, a, scale, n):
+    x = words(stream, a, (n + 3) // 4 * 4).reshape(-1, 2)
+    radius = numpy.sqrt(-2.0 * numpy.log((x[:, 0] + 0.5) * 2.0 ** -32))
+    angle = 2.0 * math.pi * (x[:, 1] * 2.0 ** -32)
+    z = numpy.stack([radius * numpy.cos(angle), radius * numpy.sin(angle)], axis=1)
+    return (float(numpy.float32(scale)) * z.reshape(-1)[:n]).astype(numpy.float32)
+
+
+def shuffled(stream, a, n):
+    """Fisher-Yates from the end; bounded numbers by multiplication with rejection."""
+    row = iter(philox(stream, a, 0, numpy.arange(64 + n)).reshape(-1).tolist())
+    items = list(range(n))
+    for i in range(n - 1, 0, -1):
+        bound = i + 1
+        product = next(row) * bound
+        while (product & 0xFFFFFFFF) < (1 << 32) % bound:
+            product = next(row) * bound
+        j = product >> 32
+        items[i], items[j] = items[j], items[i]
+    return items
+
+
+# ---- the network ---------------------------------------------------------------------
+
+
+def at(width, channels):
+    return channels * WIDTHS[width][0] // WIDTHS[width][1]
+
+
+class Net:
+    """resnet8-b8 with the small stem and a two-layer head: names, shapes and start."""
+
+    def __init__(self):
+        self.params, self.owner, self.norms, self.blocks = {}, {}, [], []
+        self.conv("encoder.conv1", 3, BASE, 3)
+        self.norm("encoder.norm1", BASE)
+        channels = BASE
+        for stage in (1, 2, 3):
+            out = BASE << (stage - 1)
+            name = f"encoder.layer{stage}.0"
+            self.conv(f"{name}.conv1", channels, out, 3)
+            self.norm(f"{name}.norm1", out)
+            self.conv(f"{name}.conv2", out, out, 3)
+            if out != channels:
+                self.conv(f"{name}.downsample.conv", channels, out, 1)
+                self.norm(f"{name}.downsample.norm", out)
+            self.norm(f"{name}.norm2", out)
+            self.blocks.append((name, 1 if stage == 1 else 2, out != channels))
+            channels = out
+        self.features = channels
+        self.linear("head.0", channels, channels)
+        self.linear("head.2", channels, DIM)
+
+    def add(self, name, shape, values, owner=-1):
+        tensor = torch.tensor(values.astype(numpy.float64).reshape(shape))
+        self.params[name] = tensor.requires_grad_(True)
+        self.owner[name] = owner
+
+    def conv(self, name, src, out, kernel):
+        count = out * src * kernel * kernel
+        scale = math.sqrt(2.0 / (kernel * kernel * out))
+        self.add(f"{name}.weight", (out, src, kernel, kernel),
+                 normal(STREAM_INIT, len(self.params), scale, count))
+
+    def linear(self, name, src, out):
+        bound = 1.0 / math.sqrt(src)
+        self.add(f"{name}.weight", (out, src),
+                 uniform(STREAM_INIT, len(self.params), -bound, bound, out * src))
+        self.add(f"{name}.bias", (out,),
+                 uniform(STREAM_INIT, len(self.params), -bound, bound, out))
+
+    def norm(self, name, channels):
+        self.norms.append((name, channels))
+        for width, key in enumerate(KEYS):
+            n = at(width, channels)
+            self.add(f"{name}@{key}.scale", (n,), numpy.ones(n), width)
+            self.add(f"{name}@{key}.shift", (n,), numpy.zeros(n), width)
+
+    def stats(self):
+        start = {}
+        for name, channels in self.norms:
+            for width, key in enumerate(KEYS):
+                start[f"{name}@{key}.running_mean"] = torch.zeros(at(width, channels))
+                start[f"{name}@{key}.running_variance"] = torch.ones(at(width, channels))
+        return start
+
+
+def batch_norm(x, name, params, stats, groups):
+    """Normalises consecutive groups of rows by themselves; the running statistics move
+    once, by the mean over the groups."""
+    parts, means, variances = [], [], []
+    for part in x.chunk(groups):
+        count = part.numel() // part.shape[1]
+        mean = part.mean(dim=(0, 2, 3))
+        variance = part.var(dim=(0, 2, 3), unbiased=False)
+        means.append(mean.detach())
+        variances.append(variance.detach() * count / (count - 1))
+        parts.append((part - mean[:, None, None])
+                     / torch.sqrt(variance + 1e-5)[:, None, None])
+    for kind, seen in (("mean", means), ("variance", variances)):
+        key = f"{name}.running_{kind}"
+        stats[key] = 0.9 * stats[key] + 0.1 * sum(seen) / groups
+    x = torch.cat(parts)
+    scale, shift = params[f"{name}.scale"], params[f"{name}.shift"]
+    return x * scale[:, None, None] + shift[:, None, None]
+
+
+def embed(net, params, stats, width, groups, x):
+    """Unit embeddings of a batch at one width, with batch statistics."""
+    def conv(x, name, stride=1):
+        weight = params[f"{name}.weight"]
+        out = at(width, weight.shape[0])
+        src = 3 if weight.shape[1] == 3 else at(width, weight.shape[1])
+        return torch.nn.functional.conv2d(x, weight[:out, :src], stride=stride,
+                                          padding=weight.shape[2] // 2)
+
+    def norm(x, name):
+        return batch_norm(x, f"{name}@{KEYS[width]}", params, stats, groups)
+
+    x = torch.relu(norm(conv(x, "encoder.conv1"), "encoder.norm1"))
+    for name, stride, projects in net.blocks:
+        y = torch.relu(norm(conv(x, f"{name}.conv1", stride), f"{name}.norm1"))
+        y = norm(conv(y, f"{name}.conv2"), f"{name}.norm2")
+        if projects:
+            x = conv(x, f"{name}.downsample.conv", stride)
+            x = norm(x, f"{name}.downsample.norm")
+        x = torch.relu(x + y)
+    x = x.mean(dim=(2, 3))
+    d = at(width, net.features)
+    x = torch.relu(x @ params["head.0.weight"][:d, :d].T + params["head.0.bias"][:d])
+    x = x @ params["head.2.weight"][:, :d].T + params["head.2.bias"]
+    return x / x.norm(dim=1, keepdim=True)
+
+
+# ---- losses --------------------------------------------------------------------------
+
+
+def soft(student, teacher, tau):
+    """Soft cross-entropy with the teacher's entropy taken off, times tau squared."""
+    p = torch.softmax(teacher / tau, dim=1)
+    log_p = torch.log_softmax(teacher / tau, dim=1)
+    log_q = torch.log_softmax(student / tau, dim=1)
+    return tau * tau * (p * (log_p - log_q)).sum() / len(p)
+
+
+def distill_loss(form, student, teacher, tau):
+    (q, s), (t, u) = student, (teacher[0].detach(), teacher[1].detach())
+    if form == "seed":
+        return soft(s, u, tau)
+    if form == "inplace":
+        return soft(q, t, tau)
+    if form == "mse-embedding":
+        return torch.nn.functional.mse_loss(q, t)
+    if form == "mse-logits":
+        return torch.nn.functional.mse_loss(s, u)
+    if form == "atkd":
+        rows = [2.0 * torch.nn.functional.layer_norm(v, v.shape[1:], eps=1e-5)
+                for v in (s, u)]
+        return soft(rows[0], rows[1], 4.0)
+    if form == "dkd":
+        def two_way(v):
+            p = torch.softmax(v, dim=1)
+            return torch.stack([p[:, 0], p[:, 1:].sum(dim=1)], dim=1)
+
+        p, r = two_way(u), two_way(s)
+        target = (p * (p.log() - r.log())).sum() / len(p)
+        suppressed = torch.zeros(s.shape[1])
+        suppressed[0] = -1000.0
+        return target + 0.5 * soft(s + suppressed, u + suppressed, 1.0)
+    raise ValueError(form)
+
+
+def rate(step):
+    peak = LR_SECOND if step >= SLOW_START else LR
+    return 0.5 * peak * (1.0 + math.cos(math.pi * step / TOTAL_STEPS))
+
+
+# ---- three steps ---------------------------------------------------------------------
+
+
+def run(form, teachers, groups, alpha, tau, gradient=True):
+    """All tensors of a case by name. gradient=False leaves distillation out of the
+    gradient: what a defect there would give."""
+    net = Net()
+    params = net.params
+    target = {name: p.detach().clone() for name, p in params.items()}
+    stats, target_stats = net.stats(), net.stats()
+    slots = {}
+    queue = torch.tensor(normal(STREAM_QUEUE, 0, 1.0, QUEUE * DIM).astype(numpy.float64))
+    queue = queue.reshape(QUEUE, DIM)
+    queue = queue / queue.norm(dim=1, keepdim=True)
+    position, out = 0, {}
+    for step in range(STEPS):
+        views = []
+        for view in range(2):
+            x = normal(STREAM_TEST, 2 * step + view, 1.0, BATCH * IMAGE * IMAGE * 3)
+            x = torch.tensor(x.astype(numpy.float64)).reshape(BATCH, IMAGE, IMAGE, 3)
+            views.append(x.permute(0, 3, 1, 2).contiguous())
+        active = range(len(WIDTHS) if step >= SLOW_START else 1)
+        q = [embed(net, params, stats, width, groups, views[0]) for width in active]
+        with torch.no_grad():
+            for name in target:
+                target[name] = EMA * target[name] + (1.0 - EMA) * params[name]
+            order = list(range(BATCH))
+            if groups > 1:
+                order = shuffled(STREAM_KEY_SHUFFLE, step, BATCH)
+            k = torch.zeros(BATCH, DIM)
+            k[order] = embed(net, target, target_stats, 0, groups, views[1][order])
+        s = [torch.cat([(q[w] * k).sum(dim=1, keepdim=True), q[w] @ queue.T], dim=1)
+             for w in active]
+        numbers = {key: torch.zeros(len(WIDTHS))
+                   for key in ("loss", "distill", "contrast_acc", "emb_std", "grad_norm")}
+        total, used = 0.0, []
+        for w in active:
+            contrast = torch.nn.functional.cross_entropy(
+                s[w] / TEMPERATURE, torch.zeros(BATCH, dtype=torch.long))
+            weight = LAMBDA[w] if len(active) > 1 else 1.0
+            mine = weight * contrast
+            if w > 0:
+                those = range(w) if teachers == "all-larger" else [0]
+                d = sum(distill_loss(form, (q[w], s[w]), (q[t], s[t]), tau)
+                        for t in those) / len(those)
+                numbers["distill"][w] = d.detach()
+                d = d if gradient else d.detach()
+                mine = weight * ((1 - alpha) * contrast + alpha * d)
+            numbers["loss"][w] = contrast.detach()
+            rest = s[w][:, 1:].max(dim=1).values
+            # No rank so close that float32 would decide otherwise.
+            assert abs(s[w][:, 0] - rest).min() > 1e-4
+            numbers["contrast_acc"][w] = (s[w][:, 0] > rest).double().mean()
+            numbers["emb_std"][w] = (q[w].detach().std(dim=0, unbiased=False).mean()
+                                     * math.sqrt(DIM))
+            grads = torch.autograd.grad(mine, list(params.values()), retain_graph=True,
+                                        allow_unused=True)
+            numbers["grad_norm"][w] = math.sqrt(sum(float((g * g).sum()) for g in grads
+                                                    if g is not None))
+            total = total + mine
+        for p in params.values():
+            p.grad = None
+        total.backward()
+        for name, p in params.items():
+            if p.grad is None:  # a width that takes no part: not touched at all
+                assert net.owner[name] not in (-1, *active)
+                continue
+            with torch.no_grad():
+                g = p.grad + DECAY * p
+                slots[name] = MOMENTUM * slots[name] + g if name in slots else g
+                p -= rate(step) * slots[name]
+        queue[position:position + BATCH] = k
+        position = (position + BATCH) % QUEUE
+        out[f"step{step}.total"] = total.detach().reshape(1)
+        for key, values in numbers.items():
+            out[f"step{step}.{key}"] = values
+        out[f"step{step}.keys"] = k
+    out["queue"] = queue
+    out.update({name: p.detach() for name, p in params.items()})
+    out.update(stats)
+    out.update({f"target.{name}": v for name, v in target_stats.items()
+                if f"@{KEYS[0]}." in name})
+    return {name: v.numpy().reshape(-1) for name, v in out.items()}
+
+
+def write(path, tensors):
+    with open(path, "wb") as file:
+        for values in tensors.values():
+            if len(values) <= 64:
+                file.write(struct.pack("<f", 0.0) + values.astype("<f4").tobytes())
+                continue
+            scale = float(numpy.float32(numpy.abs(values).max() / 32767.0))
+            file.write(struct.pack("<f", scale))
+            rounded = numpy.rint(values / scale).clip(-32767, 32767)
+            file.write(rounded.astype("<i2").tobytes())
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden")
+    size, names = 0, None
+    for form, teachers, groups, alpha, tau in CASES:
+        tensors = run(form, teachers, groups, alpha, tau)
+        without = run(form, teachers, groups, alpha, tau, gradient=False)
+        worst = max(float(abs(v - without[n]).max() / (1e-4 * abs(v).max() + 1e-6))
+                    for n, v in tensors.items()
+                    if "grad_norm" not in n and "contrast_acc" not in n)
+        name = "all-larger" if teachers == "all-larger" else form
+        path = folder / f"mocov2-{name}-g{groups}.bin"
+        write(path, tensors)
+        size += path.stat().st_size
+        print(f"{path}: without the distillation gradient some tensor is off by "
+              f"{worst:.0f} tolerances")
+        if worst < 5:
+            raise SystemExit(f"{path}: the case would not notice a missing gradient")
+        if names is None:
+            names = [f"{n} {len(v)}\n" for n, v in tensors.items()]
+    text = folder / "mocov2.txt"
+    text.write_text("".join(names))
+    size += text.stat().st_size
+    print(f"{size} bytes in all")
+    if size > 400_000:
+        raise SystemExit("the golden files are larger than 400 kB")
+
+
+main()
