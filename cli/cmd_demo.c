@@ -14,7 +14,7 @@ static const char DATA[] = "synthetic:size=32,n=20000,test=2000,classes=10,seed=
 
 enum { SIDE = 32, TIMED = 30, PATH_LENGTH = 4096 };
 
-static int pretrain(const char *run, const char *epochs, const char *threads)
+static int pretrain(const char *run, const char *epochs)
 {
     slim_options *options = NULL;
     slim_error error = {0};
@@ -32,9 +32,6 @@ static int pretrain(const char *run, const char *epochs, const char *threads)
     }
     if (status == SLIM_OK && epochs != NULL) {
         status = slim_options_set(options, "epochs", epochs, &error);
-    }
-    if (status == SLIM_OK && threads != NULL) {
-        status = slim_options_set(options, "threads", threads, &error);
     }
     if (status == SLIM_OK) {
         status = slim_pretrain(options, data, 1, &hooks, &error);
@@ -91,27 +88,48 @@ static int time_widths(const char *run, double best[SLIM_WIDTHS_MAX])
     return status == SLIM_OK ? 0 : cli_fail("demo", &error);
 }
 
+/* "268.3 k", "40.6 M": a number a person can hold. */
+static void short_count(char *dst, size_t size, int64_t count)
+{
+    if (count >= 1000000) {
+        (void)snprintf(dst, size, "%.1f M", 1e-6 * (double)count);
+    } else {
+        (void)snprintf(dst, size, "%.1f k", 1e-3 * (double)count);
+    }
+}
+
 static void print_table(const char *run, const slim_scores *before,
                         const slim_scores *after, const slim_scores *linear,
                         const double *best)
 {
-    (void)printf("\n%6s %9s %12s   %-19s %8s %9s\n", "", "", "", "  nearest neighbours",
-                 "linear", "ms per");
-    (void)printf("%6s %9s %12s   %9s %9s %9s %9s\n", "width", "params", "MACs",
-                 "untrained", "trained", "probe", "image");
+    char params[32];
+    char macs[32];
+    (void)printf("\n%26s  |  %s\n", "", "right answers on pictures that it never saw");
+    (void)printf("%26s  |  %-23s  %12s  |\n", "cost of one picture",
+                 "  nearest neighbours", "linear probe");
+    (void)printf("%6s %9s %9s  |  %10s %12s  %12s  |  %s\n", "width", "params", "MACs",
+                 "untrained", "pre-trained", "pre-trained", "ms/image");
     for (int i = 0; i < after->n_widths; i++) {
         const slim_width_score *row = &after->width[i];
-        (void)printf("%6.2f %9lld %12lld   %8.1f%% %8.1f%% %8.1f%% %9.2f\n", row->width,
-                     (long long)row->params, (long long)row->macs,
-                     100.0 * before->width[i].acc1, 100.0 * row->acc1,
-                     100.0 * linear->width[i].acc1, best[i]);
+        short_count(params, sizeof params, row->params);
+        short_count(macs, sizeof macs, row->macs);
+        (void)printf("%6.2f %9s %9s  |  %9.1f%% %11.1f%%  %11.1f%%  |  %8.2f\n",
+                     row->width, params, macs, 100.0 * before->width[i].acc1,
+                     100.0 * row->acc1, 100.0 * linear->width[i].acc1, best[i]);
     }
+    (void)printf("%26s  |  %9.1f%%\n", "raw pixels", 100.0 * before->raw_acc1);
+    (void)printf("%26s  |  %9.1f%%\n", "raw pixels, mean-centred",
+                 100.0 * before->raw_centred_acc1);
+    (void)printf("%26s  |  %9.1f%%\n", "guessing", 100.0 / after->classes);
     (void)printf(
-        "\nAccuracy on %lld pictures of %d classes that training never saw; chance is "
-        "%.0f%%,\nneighbours on raw pixels reach %.1f%% (mean-centred %.1f%%). No label "
-        "was used to train.\nAll widths are one set of weights: %s\n",
-        (long long)after->n_test, after->classes, 100.0 / after->classes,
-        100.0 * before->raw_acc1, 100.0 * before->raw_centred_acc1, run);
+        "\nThe rows are one network, used at full width or with the leading part of its\n"
+        "channels: choose by what you can afford. It was pre-trained on %lld pictures\n"
+        "without one label; labels only judge it here, by %d classes of shape and "
+        "texture\nand %lld new pictures.\n\n"
+        "run directory   %s\n"
+        "next            slimclr pretrain YOUR_PHOTOS -o runs/photos --recipe "
+        "photos-small\n",
+        (long long)after->n_train, after->classes, (long long)after->n_test, run);
 }
 
 int cmd_demo(int argc, char **argv)
@@ -134,15 +152,16 @@ int cmd_demo(int argc, char **argv)
     }
     cli_log_open(&plain);
     cli_signals();
-    int code = pretrain(run, NULL, NULL);
+    double start = milliseconds();
+    int code = pretrain(run, NULL);
+    cli_progress_end();
     if (code == 0) {
+        (void)fprintf(stderr, "trained in %.0f s; now judging, untrained and trained\n",
+                      1e-3 * (milliseconds() - start));
         slim_log_to(NULL, NULL);
-        code = pretrain(untrained, "0", NULL);
+        code = pretrain(untrained, "0");
     }
-    if (code == 0) {
-        (void)fprintf(stderr, "judging: untrained, trained, linear probe …\n");
-        code = judge("eval knn", untrained, true, &before);
-    }
+    code = code == 0 ? judge("eval knn", untrained, true, &before) : code;
     code = code == 0 ? judge("eval knn", run, false, &after) : code;
     code = code == 0 ? judge("eval linear", run, false, &linear) : code;
     code = code == 0 ? time_widths(run, best) : code;

@@ -123,6 +123,8 @@ void api_model_close(struct api_model *model);
 
 /* ---- evaluation while training (evaluate.c) ---------------------------------------- */
 
+/* Can `data` be evaluated on at all: both parts are there, and labelled. */
+enum sl_status api_knn_check(struct sl_error *err, const char *data);
 /* kNN at every width of `model` between the train and test part of `data`. */
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
                               const struct sl_recipe *view, const char *data,

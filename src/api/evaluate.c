@@ -65,14 +65,13 @@ static enum sl_status open_data(struct sl_error *err, struct judge *judge,
     const char *train = sl_conf_text(judge->conf, "train");
     const char *test = sl_conf_text(judge->conf, "test");
     if (data == NULL && (train[0] == '\0' || test[0] == '\0')) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "eval: no DATA; name labelled pictures, or both --train and --test");
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "no DATA: name labelled pictures, or both --train and --test");
     }
     if (data != NULL && (train[0] != '\0' || test[0] != '\0')) {
         return SL_FAIL(
             err, SL_ERROR_USAGE,
-            "eval: DATA and --train or --test contradict each other; give one of them");
+            "DATA and --train or --test contradict each other; give one of them");
     }
     judge->data = data != NULL ? data : test;
     /* A DATA named for one role is taken whole in it: its own train part as bank, its
@@ -353,6 +352,32 @@ out:
     return api_leave(&err, status, error);
 }
 
+static enum sl_status open_knn_part(struct sl_error *err, const char *data,
+                                    enum sl_part part, struct sl_source **source)
+{
+    return sl_source_open(
+        err, &(struct sl_source_config){.data = data, .part = part, .test_fraction = 0.1},
+        source);
+}
+
+enum sl_status api_knn_check(struct sl_error *err, const char *data)
+{
+    for (int part = 0; part < 2; part++) {
+        struct sl_source *source = NULL;
+        SL_TRY(
+            open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &source));
+        int classes = sl_source_classes(source);
+        sl_source_close(source);
+        if (classes < (part == 0 ? 2 : 1)) {
+            return SL_FAIL(err, SL_ERROR_DATA,
+                           "--eval-data %s: evaluation needs labels; put pictures into "
+                           "one folder a class",
+                           data);
+        }
+    }
+    return SL_OK;
+}
+
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
                               const struct sl_recipe *view, const char *data,
                               int n_workers, struct sl_score scores[SL_WIDTHS_MAX])
@@ -368,12 +393,8 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
         widths[i] = i;
     }
     for (int part = 0; part < 2; part++) {
-        SL_TRY_OUT(sl_source_open(
-            err,
-            &(struct sl_source_config){.data = data,
-                                       .part = part == 0 ? SL_PART_TRAIN : SL_PART_TEST,
-                                       .test_fraction = 0.1},
-            &sources[part]));
+        SL_TRY_OUT(open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST,
+                                 &sources[part]));
         SL_TRY_OUT(
             sl_features_compute(err, model,
                                 &(struct sl_features_config){.source = sources[part],

@@ -390,13 +390,13 @@ static enum sl_status make_list(struct sl_error *err, const char *what,
             text,
             "folder     a directory of any depth with pictures: %s\n"
             "cifar      data_batch_*.bin (CIFAR-10), train.bin (CIFAR-100)\n"
-            "idx        *-images-idx3-ubyte%s\n"
+            "idx        IDX files, *-images-idx3-ubyte%s\n"
             "synthetic: the built-in generator; synthetic:size=32,n=20000,seed=1\n",
             sl_decode_formats(), api_build.zlib ? ", plain or .gz" : "");
         return SL_OK;
     }
     return SL_FAIL(err, SL_ERROR_USAGE,
-                   "list '%s': there are archs, methods, recipes and formats", what);
+                   "'%s': there are archs, methods, recipes and formats", what);
 }
 
 slim_status slim_list(const char *what, char **out, slim_error *error)

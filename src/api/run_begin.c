@@ -25,9 +25,8 @@ enum sl_status api_run_take_data(struct sl_error *err, struct api_run *run,
         goto out;
     }
     if (joined.text == NULL || joined.text[0] == '\0') {
-        status =
-            SL_FAIL(err, SL_ERROR_USAGE,
-                    "pretrain: no DATA given; name a folder of pictures, or synthetic:");
+        status = SL_FAIL(err, SL_ERROR_USAGE,
+                         "no DATA given; name a folder of pictures, or synthetic:");
         goto out;
     }
     SL_TRY_OUT(api_resolve(err, run->conf, "data", joined.text));
@@ -39,7 +38,7 @@ enum sl_status api_run_take_data(struct sl_error *err, struct api_run *run,
             *next++ = '\0';
         }
         if (run->n_data == RUN_DATA_MOST) {
-            status = SL_FAIL(err, SL_ERROR_USAGE, "pretrain: more than %d DATA arguments",
+            status = SL_FAIL(err, SL_ERROR_USAGE, "more than %d DATA arguments",
                              (int)RUN_DATA_MOST);
             goto out;
         }
@@ -93,8 +92,7 @@ enum sl_status api_run_check_directory(struct sl_error *err, struct api_run *run
 {
     const char *out = sl_conf_text(run->conf, "out");
     if (out[0] == '\0') {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "pretrain: no run directory; name one with -o DIR");
+        return SL_FAIL(err, SL_ERROR_USAGE, "no run directory; name one with -o DIR");
     }
     if (!sl_text_copy(run->directory, sizeof run->directory, out) ||
         !sl_path_join(run->checkpoints, sizeof run->checkpoints, out, "checkpoints") ||
@@ -219,6 +217,12 @@ enum sl_status api_run_settle(struct sl_error *err, struct api_run *run)
     }
     if (!sl_path_join(path, sizeof path, run->directory, "config.ini")) {
         return SL_FAIL(err, SL_ERROR_USAGE, "-o: path too long");
+    }
+    if (sl_path_kind(path) != SL_PATH_FILE) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--resume: %s holds no config.ini; a run goes on in its own "
+                       "directory (a new one may start with --init-from)",
+                       run->directory);
     }
     return merge_resumed(err, run, path);
 }

@@ -26,6 +26,12 @@ struct api_run {
     struct sl_net *net;
     struct sl_trainer *trainer;
     struct sl_loader *loader;
+    /* the first batch, taken before anything is written: unreadable pictures leave no run
+     * directory behind */
+    struct sl_batch ahead;
+    bool has_ahead;
+    double ahead_waited;
+    double seconds_left; /* an estimate made before the first step */
     struct sl_named_list state;
     struct sl_metrics *metrics;
     struct sl_file_log *log;
@@ -60,6 +66,8 @@ double api_run_epoch(const struct api_run *run, int64_t step);
 
 /* run_words.c */
 void api_run_say_start(const struct api_run *run);
+/* Seconds from here to the end, by timing a forward of each width. */
+double api_run_estimate(const struct api_run *run);
 void api_run_say_duration(const struct api_run *run);
 void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,
                        const struct sl_score *knn);

@@ -81,7 +81,7 @@ static double forward_seconds(const struct api_run *run, int width)
     return seconds;
 }
 
-void api_run_say_duration(const struct api_run *run)
+double api_run_estimate(const struct api_run *run)
 {
     /* Keys take one forward of the full width; a width's forward and backward about three
      * and a half. */
@@ -95,7 +95,12 @@ void api_run_say_duration(const struct api_run *run)
     int64_t total = run->settings.trainer.total_steps;
     int64_t slow = run->settings.trainer.slow_start_step;
     slow = slow < done ? done : slow > total ? total : slow;
-    double seconds = full * (double)(slow - done) + all * (double)(total - slow);
+    return full * (double)(slow - done) + all * (double)(total - slow);
+}
+
+void api_run_say_duration(const struct api_run *run)
+{
+    double seconds = run->seconds_left;
     if (seconds >= LONG_RUN_SECONDS) {
         sl_log(SL_LOG_INFO,
                "time:   about %.1f hours; fewer --epochs, --limit N pictures, a smaller "

@@ -128,12 +128,17 @@ static enum sl_status open_trainer(struct sl_error *err, struct api_run *run)
     return SL_OK;
 }
 
+/* Opens the loader and takes the first batch, unless no step is left. */
 static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
 {
     double max_bad = 0.0;
     SL_TRY(api_parse_fraction(err, sl_conf_text(run->conf, "max-bad"), "--max-bad",
                               &max_bad));
-    return sl_loader_create(err,
+    if (sl_trainer_steps(run->trainer) >= run->settings.trainer.total_steps) {
+        return SL_OK;
+    }
+    run->seconds_left = api_run_estimate(run);
+    SL_TRY(sl_loader_create(err,
                             &(struct sl_loader_config){
                                 .source = run->source,
                                 .recipe = run->settings.recipe,
@@ -146,7 +151,22 @@ static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
                                 .bad_policy = api_bad_policy(run->conf),
                                 .max_bad = max_bad,
                             },
-                            &run->loader);
+                            &run->loader));
+    SL_TRY(sl_loader_acquire(err, run->loader, &run->ahead, &run->ahead_waited));
+    run->has_ahead = true;
+    return SL_OK;
+}
+
+static enum sl_status next_batch(struct sl_error *err, struct api_run *run,
+                                 struct sl_batch *batch, double *waited)
+{
+    if (!run->has_ahead) {
+        return sl_loader_acquire(err, run->loader, batch, waited);
+    }
+    *batch = run->ahead;
+    *waited = run->ahead_waited;
+    run->has_ahead = false;
+    return SL_OK;
 }
 
 /* ---- the loop ---------------------------------------------------------------------- */
@@ -329,7 +349,7 @@ static enum sl_status loop(struct sl_error *err, struct api_run *run)
         struct sl_step_numbers numbers = {0};
         double waited = 0.0;
         double start = sl_clock();
-        SL_TRY(sl_loader_acquire(err, run->loader, &batch, &waited));
+        SL_TRY(next_batch(err, run, &batch, &waited));
         run->window_waited += waited;
         enum sl_status status = sl_trainer_step(err, run->trainer, &batch, &numbers);
         sl_loader_release(run->loader);
@@ -387,6 +407,10 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
             (long long)sl_trainer_steps(run->trainer),
             (long long)run->settings.trainer.total_steps);
     }
+    if (sl_conf_text(run->conf, "eval-data")[0] != '\0') {
+        SL_TRY(api_knn_check(err, sl_conf_text(run->conf, "eval-data")));
+    }
+    SL_TRY(open_loader(err, run));
     /* Nothing is written before everything that could be refused was. */
     SL_TRY(sl_dir_create(err, run->checkpoints));
     if (sl_conf_bool(run->conf, "overwrite")) {
@@ -413,7 +437,6 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
         return SL_OK;
     }
     api_run_say_duration(run);
-    SL_TRY(open_loader(err, run));
     return loop(err, run);
 }
 

@@ -109,7 +109,7 @@ static void draw_scene(struct sl_rng *rng, int label, int side, struct scene *sc
      * order. */
     static const unsigned char orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                                {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-    static const float lows[3] = {30, 110, 195}, highs[3] = {50, 140, 225};
+    static const float lows[3] = {35, 112, 195}, highs[3] = {50, 138, 215};
     memset(scene, 0, sizeof(*scene));
     scene->texture = label % N_TEXTURES;
     scene->shape = label / N_TEXTURES;
@@ -118,19 +118,19 @@ static void draw_scene(struct sl_rng *rng, int label, int side, struct scene *sc
     for (int k = 0; k < 3; k++) {
         any_colour(rng, between(rng, lows[order[k]], highs[order[k]]), colours[k]);
     }
-    scene->slope[0] = between(rng, -70, 70);
-    scene->slope[1] = between(rng, -70, 70);
+    scene->slope[0] = between(rng, -60, 60);
+    scene->slope[1] = between(rng, -60, 60);
     for (int g = 0; g < N_GLOWS; g++) {
         struct glow *glow = &scene->glows[g];
         glow->x = between(rng, 0, 1);
         glow->y = between(rng, 0, 1);
         glow->radius = between(rng, 0.4f, 0.7f);
-        glow->strength = between(rng, -110, 110);
+        glow->strength = between(rng, -95, 95);
     }
-    float radius = between(rng, 0.34f, 0.50f);
-    float x0 = between(rng, 0.33f, 0.67f), y0 = between(rng, 0.33f, 0.67f);
+    float radius = between(rng, 0.38f, 0.50f);
+    float x0 = between(rng, 0.35f, 0.65f), y0 = between(rng, 0.35f, 0.65f);
     scene->shape_frame = any_frame(rng, x0, y0, 1 / radius);
-    float period = between(rng, 0.14f, 0.17f);
+    float period = between(rng, 0.145f, 0.165f);
     x0 = between(rng, 0, 1);
     y0 = between(rng, 0, 1);
     scene->texture_frame = any_frame(rng, x0, y0, 1 / period);
@@ -260,7 +260,7 @@ static void pixel_at(const struct scene *scene, float x, float y, float side,
         float mix = texture_at(scene, f->a * dx + f->b * dy, f->a * dy - f->b * dx);
         for (int c = 0; c < 3; c++) {
             float object =
-                scene->one[c] + 0.5f * shade + mix * (scene->two[c] - scene->one[c]);
+                scene->one[c] + 0.3f * shade + mix * (scene->two[c] - scene->one[c]);
             colour[c] += cover * (object - colour[c]);
         }
     }

@@ -50,11 +50,12 @@ enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen 
                                    const struct sl_features_config *config,
                                    const int *widths, int n_widths,
                                    struct sl_features *features, int64_t *n_bad);
-/* Pixels of the source resized to `size` x `size` as features (raw-pixel baseline);
- * centred: the mean picture of `mean_of` (NULL = of itself) is subtracted. */
+/* Pixels of the source resized to `size` x `size`, in [0, 1], as features (raw-pixel
+ * baseline). */
 enum sl_status sl_features_raw(struct sl_error *err,
                                const struct sl_features_config *config,
                                struct sl_features *features);
+/* Subtracts the train part's mean picture from both parts. */
 void sl_features_centre(struct sl_features *train, struct sl_features *test);
 
 /* ---- nearest neighbours (knn.c) ---------------------------------------------------- */
@@ -64,8 +65,9 @@ struct sl_score {
 };
 /* Rows are L2-normalised (a copy), similarity = cosine; score of a class = sum over the k
  * most similar of exp(cos / temperature); ties of similarity by lower index. k is reduced
- * to half the smallest class and to the bank: *k_used. Rows without a label are left out
- * of both sides. */
+ * to half the smallest class (at least 1): *k_used. Rows without a label are left out of
+ * both sides; classes with equal votes rank by number. SL_ERROR_DATA without a labelled
+ * row on a side, SL_ERROR_NUMBERS on a feature that is not finite. */
 enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
                       const struct sl_features *bank, const struct sl_features *query,
                       int n_classes, int k, double temperature, struct sl_score *score,
@@ -93,12 +95,13 @@ struct sl_probe_config {
 };
 struct sl_probe_result {
     struct sl_score switchable[SL_WIDTHS_MAX], slimmable[SL_WIDTHS_MAX];
-    double final_loss[SL_WIDTHS_MAX]; /* mean switchable training loss of the last epoch
-                                       */
+    double final_loss[SL_WIDTHS_MAX]; /* mean switchable training loss over the rows of
+                                         the epoch that is reported */
 };
 /* train[i], test[i]: features of width i, descending, all with the same rows; the first
  * is the teacher of `distill`. Deterministic for a seed. Both probes are trained in one
- * call: every epoch visits rows in the keyed order SL_RNG_PROBE. */
+ * call: every epoch visits rows in the keyed order SL_RNG_PROBE. A loss of either kind
+ * that is not finite is SL_ERROR_NUMBERS; no labelled row, SL_ERROR_DATA. */
 enum sl_status sl_linear_probe(struct sl_error *err, const struct sl_device *device,
                                const struct sl_probe_config *config, int n_widths,
                                struct sl_features *train, struct sl_features *test,

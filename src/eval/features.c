@@ -208,19 +208,37 @@ out:
     return status;
 }
 
+enum { COLUMN_BLOCK = 512 };
+
+static void subtract(struct sl_features *features, int first, int columns,
+                     const double *mean)
+{
+    for (int64_t i = 0; i < features->n; i++) {
+        float *row = features->values + i * features->d + first;
+        for (int c = 0; c < columns; c++) {
+            row[c] -= (float)mean[c];
+        }
+    }
+}
+
+/* Block by block of columns, so that rows are read along their length. */
 void sl_features_centre(struct sl_features *train, struct sl_features *test)
 {
-    for (int c = 0; c < train->d; c++) {
-        double sum = 0.0;
+    SL_ASSERT(train->d == test->d);
+    for (int first = 0; train->n > 0 && first < train->d; first += COLUMN_BLOCK) {
+        int columns =
+            train->d - first < COLUMN_BLOCK ? train->d - first : (int)COLUMN_BLOCK;
+        double mean[COLUMN_BLOCK] = {0};
         for (int64_t i = 0; i < train->n; i++) {
-            sum += (double)train->values[i * train->d + c];
+            const float *row = train->values + i * train->d + first;
+            for (int c = 0; c < columns; c++) {
+                mean[c] += (double)row[c];
+            }
         }
-        float mean = train->n > 0 ? (float)(sum / (double)train->n) : 0.0F;
-        for (int64_t i = 0; i < train->n; i++) {
-            train->values[i * train->d + c] -= mean;
+        for (int c = 0; c < columns; c++) {
+            mean[c] /= (double)train->n;
         }
-        for (int64_t i = 0; i < test->n; i++) {
-            test->values[i * test->d + c] -= mean;
-        }
+        subtract(train, first, columns, mean);
+        subtract(test, first, columns, mean);
     }
 }

@@ -9,7 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { QUERY_BLOCK = 128, BANK_BLOCK = 4096, TOP5 = 5 };
+enum { QUERY_BLOCK = 128, BANK_BLOCK = 4096, SCAN_STEP = 32, TOP5 = 5 };
+
+static const double NORM_FLOOR = 1e-12;
 
 /* The k largest so far as a heap whose root is the smallest; equal similarities prefer
  * the lower index. */
@@ -69,11 +71,30 @@ static void push(struct nearest *heap, float cosine, int32_t index)
     }
 }
 
+/* Whether any of SCAN_STEP similarities is above the least of a full heap: most often
+ * none is, and this loop is one the compiler makes wide. */
+static bool any_above(const float *row, float least)
+{
+    int above = 0;
+    for (int i = 0; i < SCAN_STEP; i++) {
+        above |= row[i] > least;
+    }
+    return above != 0;
+}
+
 static void scan(struct nearest *heap, const float *row, int64_t n, int64_t first)
 {
-    for (int64_t i = 0; i < n; i++) {
-        if (heap->n < heap->k || row[i] > heap->cosine[0]) {
-            push(heap, row[i], (int32_t)(first + i));
+    for (int64_t i = 0; i < n;) {
+        if (heap->n == heap->k && n - i >= SCAN_STEP &&
+            !any_above(row + i, heap->cosine[0])) {
+            i += SCAN_STEP;
+            continue;
+        }
+        int64_t end = n - i < SCAN_STEP ? n : i + SCAN_STEP;
+        for (; i < end; i++) {
+            if (heap->n < heap->k || row[i] > heap->cosine[0]) {
+                push(heap, row[i], (int32_t)(first + i));
+            }
         }
     }
 }
@@ -107,7 +128,14 @@ static enum sl_status make_unit_rows(struct sl_error *err, const struct sl_devic
             double value = (double)features->values[i * d + c];
             sum += value * value;
         }
-        double norm = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12;
+        if (!isfinite(sum)) {
+            status = SL_FAIL(err, SL_ERROR_NUMBERS,
+                             "kNN: the features of picture %d are not finite; is the "
+                             "model damaged, or did its training diverge?",
+                             (int)features->ids[i]);
+            goto out;
+        }
+        double norm = sqrt(sum) > NORM_FLOOR ? sqrt(sum) : NORM_FLOOR;
         for (int c = 0; c < d; c++) {
             unit[c] = (float)((double)features->values[i * d + c] / norm);
         }
@@ -147,15 +175,19 @@ static enum sl_status clamp_k(struct sl_error *err, const struct unit_rows *bank
     return SL_OK;
 }
 
-/* Rank of the label among the classes' votes; votes are summed from the least to the most
- * similar. */
+/* Rank of the label among the classes' votes. exp is taken relative to the nearest, which
+ * changes no ratio and cannot make all votes vanish when the temperature is small. */
 static int vote(const struct nearest *heap, const int32_t *labels, int n_classes,
                 double temperature, int32_t label, double *votes)
 {
+    double top = (double)heap->cosine[0];
+    for (int i = 1; i < heap->n; i++) {
+        top = (double)heap->cosine[i] > top ? (double)heap->cosine[i] : top;
+    }
     memset(votes, 0, sizeof *votes * (size_t)n_classes);
     for (int i = 0; i < heap->n; i++) {
         votes[labels[heap->index[i]]] +=
-            exp(((double)heap->cosine[i] - 1.0) / temperature);
+            exp(((double)heap->cosine[i] - top) / temperature);
     }
     int rank = 0;
     for (int c = 0; c < n_classes; c++) {
@@ -204,6 +236,12 @@ enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
     int64_t right5 = 0;
     size_t block = (size_t)QUERY_BLOCK * BANK_BLOCK;
 
+    SL_ASSERT(bank->d == query->d);
+    if (k < 1 || !(temperature > 0.0)) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "kNN: k %d and temperature %g: both must be above 0", k,
+                       temperature);
+    }
     SL_TRY_OUT(make_unit_rows(err, device, bank, n_classes, &in_bank));
     SL_TRY_OUT(make_unit_rows(err, device, query, n_classes, &asked));
     if (in_bank.n == 0 || asked.n == 0) {

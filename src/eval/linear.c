@@ -21,7 +21,8 @@ struct part {
     int columns;         /* 1 + d */
     float *rows;         /* (batch, 1 + d), staged on the host */
     void *batch;         /* the same in backend memory */
-    double loss;         /* of the private classifier, summed over an epoch's batches */
+    double loss;         /* of the private classifier, summed over an epoch's rows */
+    double shared_loss;  /* of the shared one */
 };
 
 /* One classifier: (classes, columns) with its gradient and momentum. */
@@ -119,6 +120,15 @@ static enum sl_status open_part(struct sl_error *err, struct probe *probe,
     return SL_OK;
 }
 
+static int64_t count_labelled(const struct sl_features *features, int n_classes)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < features->n; i++) {
+        n += features->labels[i] >= 0 && features->labels[i] < n_classes;
+    }
+    return n;
+}
+
 static enum sl_status check(struct sl_error *err, const struct sl_probe_config *config,
                             int n_widths, const struct sl_features *train,
                             const struct sl_features *test)
@@ -137,6 +147,12 @@ static enum sl_status check(struct sl_error *err, const struct sl_probe_config *
                 err, SL_ERROR_USAGE,
                 "linear probe: widths must be descending and have the same rows");
         }
+    }
+    if (count_labelled(&train[0], config->n_classes) == 0 ||
+        count_labelled(&test[0], config->n_classes) == 0) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "linear probe: no labelled picture in the train or in the test "
+                       "part");
     }
     return SL_OK;
 }
@@ -283,7 +299,7 @@ static void train_batch(struct probe *probe, int64_t first, int n, double lr)
             table->copy(probe->device->state, probe->teacher, probe->logits[0], bytes);
         }
         part->loss +=
-            learn(probe, part, &probe->own[i], distill && i > 0, n, probe->logits[i]);
+            n * learn(probe, part, &probe->own[i], distill && i > 0, n, probe->logits[i]);
     }
     for (int i = 0; i < probe->n_widths; i++) {
         update(probe, &probe->own[i], lr);
@@ -295,7 +311,8 @@ static void train_batch(struct probe *probe, int64_t first, int n, double lr)
         if (i == 0) {
             table->copy(probe->device->state, probe->teacher, probe->logits[0], bytes);
         }
-        (void)learn(probe, part, &probe->shared, distill && i > 0, n, probe->logits[i]);
+        part->shared_loss +=
+            n * learn(probe, part, &probe->shared, distill && i > 0, n, probe->logits[i]);
     }
     update(probe, &probe->shared, lr);
 }
@@ -324,17 +341,19 @@ static struct sl_score judge(struct probe *probe, struct part *part,
             if (label < 0 || label >= classes) {
                 continue;
             }
+            /* Equal logits rank by number; one that is not a number is never right. */
             int rank = 0;
             for (int c = 0; c < classes; c++) {
-                rank += row[c] > row[label] || (row[c] == row[label] && c < label);
+                bool behind = row[c] < row[label] || (row[c] == row[label] && c > label);
+                rank += c != label && !behind;
             }
             judged++;
             right1 += rank < 1;
             right5 += rank < TOP5;
         }
     }
-    double all = judged > 0 ? (double)judged : 1.0;
-    return (struct sl_score){.acc1 = (double)right1 / all, .acc5 = (double)right5 / all};
+    return (struct sl_score){.acc1 = (double)right1 / (double)judged,
+                             .acc5 = (double)right5 / (double)judged};
 }
 
 static void judge_all(struct probe *probe, struct sl_probe_result *result)
@@ -369,6 +388,42 @@ static void order_rows(struct probe *probe, int epoch)
     sl_rng_shuffle(&rng, probe->order, probe->n_rows);
 }
 
+static void train_epoch(struct probe *probe, int epoch)
+{
+    const struct sl_probe_config *config = probe->config;
+    int64_t batches = (probe->n_rows + config->batch - 1) / config->batch;
+    for (int i = 0; i < probe->n_widths; i++) {
+        probe->part[i].loss = 0.0;
+        probe->part[i].shared_loss = 0.0;
+    }
+    for (int64_t b = 0; b < batches; b++) {
+        int64_t first = b * config->batch;
+        int n = probe->n_rows - first < config->batch ? (int)(probe->n_rows - first)
+                                                      : config->batch;
+        double within = config->cosine ? (double)b / (double)batches : 0.0;
+        train_batch(probe, first, n, rate_of(config, epoch + within));
+    }
+}
+
+/* Both kinds at every width: logits that are not numbers must not be judged. */
+static enum sl_status check_losses(struct sl_error *err, const struct probe *probe,
+                                   int epoch)
+{
+    for (int i = 0; i < probe->n_widths; i++) {
+        const struct part *part = &probe->part[i];
+        bool own = isfinite(part->loss);
+        if (!own || !isfinite(part->shared_loss)) {
+            return SL_FAIL(
+                err, SL_ERROR_NUMBERS,
+                "linear probe: the loss of the %s classifier at %d features is "
+                "not finite in epoch %d; lower --probe-lr (%g)",
+                own ? "slimmable" : "switchable", part->columns - 1, epoch + 1,
+                probe->config->lr);
+        }
+    }
+    return SL_OK;
+}
+
 static enum sl_status run_probe(struct sl_error *err, struct probe *probe,
                                 struct sl_features *train, struct sl_probe_result *result)
 {
@@ -379,40 +434,20 @@ static enum sl_status run_probe(struct sl_error *err, struct probe *probe,
             SL_TRY(config->refresh(err, config->context, epoch, train));
         }
         order_rows(probe, epoch);
-        if (probe->n_rows == 0) {
-            return SL_FAIL(err, SL_ERROR_DATA,
-                           "linear probe: no labelled picture to train on");
+        train_epoch(probe, epoch);
+        SL_TRY(check_losses(err, probe, epoch));
+        if (!config->best_epoch && epoch + 1 < config->epochs) {
+            continue;
         }
-        int64_t batches = (probe->n_rows + config->batch - 1) / config->batch;
+        struct sl_probe_result now = {0};
+        judge_all(probe, &now);
         for (int i = 0; i < probe->n_widths; i++) {
-            probe->part[i].loss = 0.0;
+            now.final_loss[i] = probe->part[i].loss / (double)probe->n_rows;
         }
-        for (int64_t b = 0; b < batches; b++) {
-            int64_t first = b * config->batch;
-            int n = probe->n_rows - first < config->batch ? (int)(probe->n_rows - first)
-                                                          : config->batch;
-            train_batch(
-                probe, first, n,
-                rate_of(config,
-                        epoch + (config->cosine ? (double)b / (double)batches : 0.0)));
+        if (!config->best_epoch || now.switchable[0].acc1 > best) {
+            best = now.switchable[0].acc1;
+            *result = now;
         }
-        bool last = epoch + 1 == config->epochs;
-        if (config->best_epoch || last) {
-            struct sl_probe_result now = {0};
-            judge_all(probe, &now);
-            for (int i = 0; i < probe->n_widths; i++) {
-                now.final_loss[i] = probe->part[i].loss / (double)batches;
-            }
-            if (!config->best_epoch || now.switchable[0].acc1 > best) {
-                best = now.switchable[0].acc1;
-                *result = now;
-            }
-        }
-    }
-    if (!isfinite(result->final_loss[0])) {
-        return SL_FAIL(err, SL_ERROR_NUMBERS,
-                       "linear probe: the loss is not finite; lower --probe-lr (%g)",
-                       config->lr);
     }
     return SL_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Metric lines in two files with the same numbers: metrics.jsonl (an object a line) and
- * metrics.csv (one column a key). On resume both are cut back to the checkpoint's step,
- * so that no step stands twice.
+ * metrics.csv (one column a key). On resume the first is cut back to the checkpoint's
+ * step, so that no step stands twice, and the second is made anew from it, so that they
+ * agree whatever a killed run left.
  */
 #include "report/report.h"
 
@@ -42,63 +43,86 @@ static int64_t json_step(const char *line, size_t length)
     return value;
 }
 
-static int64_t csv_step(const char *line, size_t length)
-{
-    char field[32];
-    int64_t value = -1;
-    size_t n = 0;
-    while (n < length && line[n] != ',') {
-        n++;
-    }
-    if (n == 0 || n >= sizeof field) {
-        return -1;
-    }
-    memcpy(field, line, n);
-    field[n] = '\0';
-    return sl_parse_int(field, &value) ? value : -1;
-}
-
-/* Keeps whole lines whose step is not greater than `through`; `heads` lines at the start
- * are kept as they are. */
-static enum sl_status cut_back(struct sl_error *err, const char *path, int heads,
-                               int64_t (*step_of)(const char *line, size_t length),
-                               int64_t through)
+/* Keeps whole lines whose step is not greater than `through`; lines behind the first one
+ * that cannot be read are lost. */
+static enum sl_status cut_back(struct sl_error *err, const char *path, int64_t through)
 {
     unsigned char *bytes = NULL;
     int64_t size = 0;
+    int64_t keep = 0;
     if (sl_path_kind(path) == SL_PATH_MISSING) {
         return SL_OK;
     }
     SL_TRY(sl_file_read(err, SL_ERROR_RUN, path, FILE_MOST, &bytes, &size));
-    int64_t keep = 0;
     while (keep < size) {
         const char *line = (const char *)bytes + keep;
         const char *end = memchr(line, '\n', (size_t)(size - keep));
-        if (end == NULL) {
+        int64_t step = end != NULL ? json_step(line, (size_t)(end - line)) : -1;
+        if (step < 0 || step > through) {
             break;
         }
-        int64_t step = heads > 0 ? 0 : step_of(line, (size_t)(end - line));
-        if (step < 0 || (heads <= 0 && step > through)) {
-            break;
-        }
-        heads--;
         keep += end - line + 1;
     }
     sl_heap_free(bytes);
     return keep == size ? SL_OK : sl_file_truncate(err, path, keep);
 }
 
-static enum sl_status write_head(struct sl_error *err, struct sl_metrics *metrics)
+static void add_head(const struct sl_metrics *metrics, struct sl_text *text)
 {
-    struct sl_text line = {0};
     for (int i = 0; i < metrics->n_columns; i++) {
-        sl_text_add(&line, "%s%s", i > 0 ? "," : "", metrics->columns[i]);
+        sl_text_add(text, "%s%s", i > 0 ? "," : "", metrics->columns[i]);
     }
-    enum sl_status status =
-        line.failed || line.text == NULL
-            ? SL_FAIL(err, SL_ERROR_RUN, "metrics.csv: out of memory for its first line")
-            : sl_file_log_line(err, metrics->csv, line.text);
-    sl_text_finish(&line);
+    sl_text_add(text, "\n");
+}
+
+/* One JSON line as a line of the table; numbers print as they were written. */
+static void add_row(const struct sl_metrics *metrics, const char *line, size_t length,
+                    struct sl_text *text)
+{
+    json_error_t problem;
+    char number[64];
+    json_t *root = json_loadb(line, length, 0, &problem);
+    for (int i = 0; i < metrics->n_columns; i++) {
+        json_t *value = json_object_get(root, metrics->columns[i]);
+        number[0] = '\0';
+        if (json_is_number(value)) {
+            format_value(json_number_value(value), number, sizeof number);
+        }
+        sl_text_add(text, "%s%s", i > 0 ? "," : "", number);
+    }
+    sl_text_add(text, "\n");
+    json_decref(root);
+}
+
+/* Writes the table of what the JSON lines hold. */
+static enum sl_status make_table(struct sl_error *err, const struct sl_metrics *metrics,
+                                 const char *json, const char *csv)
+{
+    enum sl_status status = SL_OK;
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    struct sl_text text = {0};
+    add_head(metrics, &text);
+    if (sl_path_kind(json) != SL_PATH_MISSING) {
+        SL_TRY_OUT(sl_file_read(err, SL_ERROR_RUN, json, FILE_MOST, &bytes, &size));
+    }
+    for (int64_t at = 0; at < size;) {
+        const char *line = (const char *)bytes + at;
+        const char *end = memchr(line, '\n', (size_t)(size - at));
+        if (end == NULL) {
+            break;
+        }
+        add_row(metrics, line, (size_t)(end - line), &text);
+        at += end - line + 1;
+    }
+    if (text.failed) {
+        status = SL_FAIL(err, SL_ERROR_RUN, "%s: out of memory for the table", csv);
+        goto out;
+    }
+    SL_TRY_OUT(sl_file_write(err, csv, text.text, text.length));
+out:
+    sl_text_finish(&text);
+    sl_heap_free(bytes);
     return status;
 }
 
@@ -134,17 +158,12 @@ enum sl_status sl_metrics_open(struct sl_error *err, const char *directory,
     SL_TRY_OUT(keep_columns(err, made, columns, n_columns));
     if (keep_through < 0) {
         (void)sl_file_remove(json);
-        (void)sl_file_remove(csv);
     } else {
-        SL_TRY_OUT(cut_back(err, json, 0, json_step, keep_through));
-        SL_TRY_OUT(cut_back(err, csv, 1, csv_step, keep_through));
+        SL_TRY_OUT(cut_back(err, json, keep_through));
     }
-    bool fresh = sl_path_kind(csv) == SL_PATH_MISSING;
+    SL_TRY_OUT(make_table(err, made, json, csv));
     SL_TRY_OUT(sl_file_log_open(err, json, &made->json));
     SL_TRY_OUT(sl_file_log_open(err, csv, &made->csv));
-    if (fresh) {
-        SL_TRY_OUT(write_head(err, made));
-    }
     *metrics = made;
     made = NULL;
 out:

@@ -6,11 +6,13 @@
  */
 #include "store/store.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char CONF_KEY[] = "conf";
 static const char FORMAT_KEY[] = "format";
 static const char FORMAT[] = "slimclr-checkpoint-1";
+static const char ENDING[] = ".safetensors";
 
 enum { NAME_LENGTH = 4096 };
 
@@ -130,38 +132,93 @@ enum sl_status sl_checkpoint_find(struct sl_error *err, const char *run_or_file,
 
 void sl_checkpoint_name(int64_t epoch, int64_t step, char *dst, size_t size)
 {
-    (void)snprintf(dst, size, "epoch=%04lld-step=%08lld.safetensors", (long long)epoch,
-                   (long long)step);
+    (void)snprintf(dst, size, "epoch=%04lld-step=%08lld%s", (long long)epoch,
+                   (long long)step, ENDING);
 }
 
-static bool ends_with(const char *name, const char *ending)
+/* Reads "WORD" and digits; NULL when something else stands there. */
+static const char *take_number(const char *at, const char *word, int64_t *value)
 {
-    size_t n = strlen(name);
-    size_t m = strlen(ending);
-    return n >= m && strcmp(name + n - m, ending) == 0;
+    size_t length = strlen(word);
+    if (strncmp(at, word, length) != 0) {
+        return NULL;
+    }
+    at += length;
+    size_t n = strspn(at, "0123456789");
+    char digits[20];
+    if (n == 0 || n >= sizeof digits) {
+        return NULL;
+    }
+    memcpy(digits, at, n);
+    digits[n] = '\0';
+    return sl_parse_int(digits, value) ? at + n : NULL;
+}
+
+/* True for names that sl_checkpoint_name makes. */
+static bool is_numbered(const char *name, int64_t *epoch, int64_t *step)
+{
+    const char *at = take_number(name, "epoch=", epoch);
+    at = at != NULL ? take_number(at, "-step=", step) : NULL;
+    return at != NULL && strcmp(at, ENDING) == 0;
+}
+
+/* True for the temporary of a checkpoint: "….safetensors.tmp.PID". */
+static bool is_temporary(const char *name)
+{
+    static const char middle[] = ".safetensors.tmp.";
+    int64_t pid = 0;
+    const char *at = strstr(name, middle);
+    at = at != NULL ? take_number(at, middle, &pid) : NULL;
+    return at != NULL && *at == '\0';
+}
+
+/* A numbered checkpoint and its place in the listing. */
+struct numbered {
+    int64_t epoch, step, place;
+};
+
+/* Newest first: as numbers, since "epoch=10000" sorts before "epoch=9999" as text. */
+static int compare_numbered(const void *a, const void *b)
+{
+    const struct numbered *first = a;
+    const struct numbered *second = b;
+    if (first->epoch != second->epoch) {
+        return first->epoch > second->epoch ? -1 : 1;
+    }
+    return (first->step < second->step) - (first->step > second->step);
+}
+
+static void remove_in(const char *directory, const char *name)
+{
+    char path[NAME_LENGTH];
+    if (sl_path_join(path, sizeof path, directory, name)) {
+        (void)sl_file_remove(path);
+    }
 }
 
 void sl_checkpoint_prune(const char *directory, int keep)
 {
     struct sl_error ignored = {0};
     struct sl_dir_list list = {0};
-    char path[NAME_LENGTH];
-    if (sl_dir_list(&ignored, SL_ERROR_RUN, directory, &list) != SL_OK) {
+    struct numbered *found = NULL;
+    int64_t n = 0;
+    if (sl_dir_list(&ignored, SL_ERROR_RUN, directory, &list) != SL_OK ||
+        sl_heap_alloc(&ignored, "names of checkpoints", list.n, sizeof *found, &found) !=
+            SL_OK) {
+        sl_dir_list_finish(&list);
         return;
     }
-    /* Names sort by epoch and step, so the newest come last. */
-    int kept = 0;
-    for (int64_t i = list.n - 1; i >= 0; i--) {
-        const char *name = list.names[i];
-        bool numbered =
-            strncmp(name, "epoch=", 6) == 0 && ends_with(name, ".safetensors");
-        bool torn = strstr(name, ".safetensors.tmp.") != NULL;
-        if (numbered && kept < keep) {
-            kept++;
-        } else if ((numbered || torn) &&
-                   sl_path_join(path, sizeof path, directory, name)) {
-            (void)sl_file_remove(path);
+    for (int64_t i = 0; i < list.n; i++) {
+        if (is_numbered(list.names[i], &found[n].epoch, &found[n].step)) {
+            found[n++].place = i;
+        } else if (is_temporary(list.names[i])) {
+            remove_in(directory, list.names[i]);
         }
     }
+    qsort(found, (size_t)n, sizeof *found, compare_numbered);
+    for (int64_t i = keep > 0 ? keep : 0; i < n; i++) {
+        remove_in(directory, list.names[found[i].place]);
+    }
+    sl_heap_free(found);
     sl_dir_list_finish(&list);
 }

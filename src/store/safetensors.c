@@ -8,15 +8,17 @@
 #include "store/store.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     LENGTH_BYTES = 8,
     CHECKSUM_DIGITS = 16,
     HEADER_MOST = 100 * 1000 * 1000, /* the format's own limit */
-    TENSORS_MOST = 1 << 20,
+    TENSORS_MOST = 1 << 16,
     FETCH_BYTES = 1 << 20
 };
+static const char METADATA[] = "__metadata__";
 static const char CHECKSUM_KEY[] = "checksum";
 static const char ZEROS[] = "0000000000000000";
 
@@ -51,44 +53,76 @@ static int append_json(const char *bytes, size_t count, void *context)
     return ((struct sl_text *)context)->failed ? -1 : 0;
 }
 
+static json_t *describe_tensor(const struct sl_tensor *tensor, json_int_t offset)
+{
+    json_t *shape = json_array();
+    for (int d = 0; d < tensor->n_dims; d++) {
+        json_array_append_new(shape, json_integer(tensor->dims[d]));
+    }
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", sl_dtype_name(tensor->dtype),
+                     "shape", shape, "data_offsets", offset,
+                     offset + (json_int_t)sl_tensor_bytes(tensor));
+}
+
+/* Adds an entry. Fails on a name that is there already, on text that is not UTF-8, and
+ * without memory. */
+static enum sl_status add_entry(struct sl_error *err, const char *path, json_t *object,
+                                const char *key, json_t *value)
+{
+    bool is_new = json_object_get(object, key) == NULL;
+    if (!is_new || value == NULL) {
+        json_decref(value);
+    } else if (json_object_set_new(object, key, value) == 0) {
+        return SL_OK;
+    }
+    return SL_FAIL(err, SL_ERROR_RUN, "%s: cannot write '%.60s': %s", path, key,
+                   is_new ? "its text is not UTF-8, or memory is out"
+                          : "the name is taken already");
+}
+
+static enum sl_status fill_header(struct sl_error *err, const char *path,
+                                  const struct sl_named_list *list,
+                                  const struct sl_meta *meta, int n_meta, json_t *root,
+                                  json_t *strings)
+{
+    json_int_t offset = 0;
+    SL_TRY(add_entry(err, path, strings, CHECKSUM_KEY, json_string(ZEROS)));
+    for (int i = 0; i < n_meta; i++) {
+        SL_TRY(add_entry(err, path, strings, meta[i].key, json_string(meta[i].value)));
+    }
+    for (int i = 0; i < list->n; i++) {
+        const struct sl_tensor *tensor = &list->items[i].tensor;
+        SL_TRY(add_entry(err, path, root, list->items[i].name,
+                         describe_tensor(tensor, offset)));
+        offset += (json_int_t)sl_tensor_bytes(tensor);
+    }
+    return SL_OK;
+}
+
 /* The header's JSON with a zero checksum, padded with blanks to a multiple of eight. */
 static enum sl_status make_header(struct sl_error *err, const char *path,
                                   const struct sl_named_list *list,
                                   const struct sl_meta *meta, int n_meta,
                                   struct sl_text *text)
 {
+    enum sl_status status = SL_OK;
     json_t *root = json_object();
     json_t *strings = json_object();
-    json_int_t offset = 0;
-    json_object_set_new(strings, CHECKSUM_KEY, json_string(ZEROS));
-    for (int i = 0; i < n_meta; i++) {
-        json_object_set_new(strings, meta[i].key, json_string(meta[i].value));
-    }
-    json_object_set_new(root, "__metadata__", strings);
-    for (int i = 0; i < list->n; i++) {
-        const struct sl_tensor *tensor = &list->items[i].tensor;
-        json_int_t end = offset + (json_int_t)sl_tensor_bytes(tensor);
-        json_t *shape = json_array();
-        for (int d = 0; d < tensor->n_dims; d++) {
-            json_array_append_new(shape, json_integer(tensor->dims[d]));
-        }
-        json_object_set_new(root, list->items[i].name,
-                            json_pack("{s:s, s:o, s:[I, I]}", "dtype",
-                                      sl_dtype_name(tensor->dtype), "shape", shape,
-                                      "data_offsets", offset, end));
-        offset = end;
-    }
-    bool complete = json_object_size(root) == (size_t)list->n + 1;
+    /* The metadata go first, and the checksum first among them. */
+    SL_TRY_OUT(add_entry(err, path, root, METADATA, json_incref(strings)));
+    SL_TRY_OUT(fill_header(err, path, list, meta, n_meta, root, strings));
     int written = json_dump_callback(root, append_json, text, JSON_COMPACT);
-    json_decref(root);
     while (!text->failed && text->length % LENGTH_BYTES != 0) {
         sl_text_add(text, " ");
     }
-    if (!complete || written != 0 || text->failed) {
-        return SL_FAIL(err, SL_ERROR_RUN, "%s: cannot make the header: out of memory",
-                       path);
+    if (written != 0 || text->failed) {
+        status =
+            SL_FAIL(err, SL_ERROR_RUN, "%s: cannot make the header: out of memory", path);
     }
-    return SL_OK;
+out:
+    json_decref(strings);
+    json_decref(root);
+    return status;
 }
 
 /* Visits all tensor bytes in order, fetched through the device in pieces. */
@@ -178,60 +212,156 @@ static bool dtype_of(const char *name, enum sl_dtype *dtype)
     return false;
 }
 
-/* One entry of the header against the buffer's size. */
-static enum sl_status parse_tensor(struct sl_error *err, const char *file,
-                                   const char *name, json_t *entry,
-                                   const unsigned char *buffer, int64_t buffer_size,
-                                   struct sl_tensor_file *out, int64_t *next)
+/* One entry of the header. The buffer is looked at only when all entries are in order. */
+struct entry {
+    const char *name;
+    int64_t begin, end;
+    enum sl_dtype dtype;
+    int n_dims;
+    int64_t dims[SL_DIMS_MAX];
+};
+
+static enum sl_status parse_shape(struct sl_error *err, const char *file, json_t *shape,
+                                  struct entry *entry)
 {
-    json_t *shape = json_object_get(entry, "shape");
-    json_t *offsets = json_object_get(entry, "data_offsets");
-    const char *word = json_string_value(json_object_get(entry, "dtype"));
-    enum sl_dtype dtype = SL_F32;
-    int64_t dims[SL_DIMS_MAX] = {0};
-    int64_t count = 1;
-    if (word == NULL || !json_is_array(shape) || json_array_size(offsets) != 2 ||
-        json_array_size(shape) > SL_DIMS_MAX) {
+    int64_t bytes = sl_dtype_bytes(entry->dtype);
+    entry->n_dims = (int)json_array_size(shape);
+    for (int d = 0; d < entry->n_dims; d++) {
+        json_t *size = json_array_get(shape, (size_t)d);
+        entry->dims[d] = json_integer_value(size);
+        if (!json_is_integer(size) || !sl_mul_checked(bytes, entry->dims[d], &bytes)) {
+            return SL_FAIL(err, SL_ERROR_RUN, "%s: tensor '%.60s': impossible shape",
+                           file, entry->name);
+        }
+    }
+    if (entry->begin < 0 || entry->end < entry->begin ||
+        entry->end - entry->begin != bytes) {
+        return SL_FAIL(
+            err, SL_ERROR_RUN,
+            "%s: tensor '%.60s': bytes %lld to %lld do not fit its shape: damaged", file,
+            entry->name, (long long)entry->begin, (long long)entry->end);
+    }
+    return SL_OK;
+}
+
+static enum sl_status parse_entry(struct sl_error *err, const char *file,
+                                  const char *name, json_t *value, struct entry *entry)
+{
+    json_t *shape = json_object_get(value, "shape");
+    json_t *offsets = json_object_get(value, "data_offsets");
+    json_t *begin = json_array_get(offsets, 0);
+    json_t *end = json_array_get(offsets, 1);
+    const char *word = json_string_value(json_object_get(value, "dtype"));
+    entry->name = name;
+    if (name[0] == '\0' || strlen(name) >= SL_NAME_MAX) {
+        return SL_FAIL(
+            err, SL_ERROR_RUN,
+            "%s: tensor '%.60s': a name has 1 to %d bytes: damaged, or not ours", file,
+            name, SL_NAME_MAX - 1);
+    }
+    if (word == NULL || !json_is_array(shape) || json_array_size(shape) > SL_DIMS_MAX ||
+        json_array_size(offsets) != 2 || !json_is_integer(begin) ||
+        !json_is_integer(end)) {
         return SL_FAIL(
             err, SL_ERROR_RUN,
             "%s: tensor '%.60s': dtype, shape (up to %d sizes) and data_offsets are "
             "needed: damaged, or not ours",
             file, name, (int)SL_DIMS_MAX);
     }
-    if (!dtype_of(word, &dtype)) {
+    if (!dtype_of(word, &entry->dtype)) {
         return SL_FAIL(err, SL_ERROR_RUN,
                        "%s: tensor '%.60s': type '%.16s' is not one we read", file, name,
                        word);
     }
-    for (size_t d = 0; d < json_array_size(shape); d++) {
-        json_t *size = json_array_get(shape, d);
-        dims[d] = json_integer_value(size);
-        if (!json_is_integer(size) || dims[d] < 0 ||
-            !sl_mul_checked(count, dims[d], &count)) {
-            return SL_FAIL(err, SL_ERROR_RUN, "%s: tensor '%.60s': impossible shape",
-                           file, name);
-        }
+    entry->begin = json_integer_value(begin);
+    entry->end = json_integer_value(end);
+    return parse_shape(err, file, shape, entry);
+}
+
+/* By place in the buffer; empty tensors before the one that begins where they stand. */
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *first = a;
+    const struct entry *second = b;
+    if (first->begin != second->begin) {
+        return first->begin < second->begin ? -1 : 1;
     }
-    int64_t bytes = 0;
-    int64_t begin = json_integer_value(json_array_get(offsets, 0));
-    int64_t end = json_integer_value(json_array_get(offsets, 1));
-    if (!sl_mul_checked(count, sl_dtype_bytes(dtype), &bytes) || begin != *next ||
-        end < begin || end - begin != bytes || end > buffer_size) {
+    if (first->end != second->end) {
+        return first->end < second->end ? -1 : 1;
+    }
+    return strcmp(first->name, second->name);
+}
+
+/* The sorted entries must fill the buffer without overlap or hole. Names are unique,
+ * since they are keys of one JSON object: no search is needed to add them. */
+static enum sl_status place_entries(struct sl_error *err, const char *name,
+                                    const struct entry *entries, int n,
+                                    const unsigned char *buffer, int64_t buffer_size,
+                                    struct sl_named_list *list)
+{
+    int64_t next = 0;
+    SL_TRY(sl_heap_alloc(err, "list of tensors", n, sizeof *list->items, &list->items));
+    list->capacity = n;
+    for (int i = 0; i < n; i++) {
+        const struct entry *entry = &entries[i];
+        if (entry->begin != next || entry->end > buffer_size) {
+            return SL_FAIL(
+                err, SL_ERROR_RUN,
+                "%s: tensor '%.60s': bytes %lld to %lld, when %lld is next and %lld the "
+                "end: cut short or damaged",
+                name, entry->name, (long long)entry->begin, (long long)entry->end,
+                (long long)next, (long long)buffer_size);
+        }
+        next = entry->end;
+        /* The map is read-only; a tensor's data pointer is not, but nobody writes through
+         * this list. */
+        void *data = NULL;
+        const unsigned char *at = buffer + entry->begin;
+        memcpy(&data, &at, sizeof data);
+        struct sl_named *item = &list->items[list->n++];
+        (void)sl_text_copy(item->name, sizeof item->name, entry->name);
+        item->tensor = sl_tensor_make(data, entry->dtype, entry->n_dims, entry->dims);
+    }
+    if (next != buffer_size) {
         return SL_FAIL(
             err, SL_ERROR_RUN,
-            "%s: tensor '%.60s': bytes %lld to %lld do not fit its shape or the file: "
-            "damaged",
-            file, name, (long long)begin, (long long)end);
+            "%s: tensors take %lld bytes, the file holds %lld: cut short or damaged",
+            name, (long long)next, (long long)buffer_size);
     }
-    *next = end;
-    /* The map is read-only; a tensor's data pointer is not, but nobody writes through
-     * this list. */
-    void *data = NULL;
-    const unsigned char *at = buffer + begin;
-    memcpy(&data, &at, sizeof data);
-    int n_dims = (int)json_array_size(shape);
-    return sl_named_add(err, &out->list, name, sl_tensor_make(data, dtype, n_dims, dims));
+    return SL_OK;
 }
+
+static enum sl_status parse_tensors(struct sl_error *err, const char *name,
+                                    const unsigned char *buffer, int64_t buffer_size,
+                                    struct sl_tensor_file *file)
+{
+    enum sl_status status = SL_OK;
+    struct entry *entries = NULL;
+    const char *key = NULL;
+    json_t *value = NULL;
+    int n = 0;
+    SL_TRY_OUT(sl_heap_alloc(err, "header of a tensor file",
+                             (int64_t)json_object_size(file->header), sizeof *entries,
+                             &entries));
+    json_object_foreach(file->header, key, value)
+    {
+        if (strcmp(key, METADATA) != 0) {
+            SL_TRY_OUT(parse_entry(err, name, key, value, &entries[n]));
+            n++;
+        } else if (!json_is_object(value)) {
+            status = SL_FAIL(err, SL_ERROR_RUN, "%s: %s is not an object: damaged", name,
+                             METADATA);
+            goto out;
+        }
+    }
+    qsort(entries, (size_t)n, sizeof *entries, compare_entries);
+    SL_TRY_OUT(place_entries(err, name, entries, n, buffer, buffer_size, &file->list));
+out:
+    sl_heap_free(entries);
+    return status;
+}
+
+/* ---- checksum ---------------------------------------------------------------------- */
 
 static enum sl_status check_sum(struct sl_error *err, const char *name,
                                 const unsigned char *bytes, int64_t size,
@@ -275,9 +405,6 @@ static enum sl_status parse(struct sl_error *err, const char *name,
                             struct sl_tensor_file *file)
 {
     json_error_t problem;
-    const char *key = NULL;
-    json_t *entry = NULL;
-    int64_t next = 0;
     if (size < LENGTH_BYTES) {
         return SL_FAIL(err, SL_ERROR_RUN, "%s: cut short: %lld bytes are no tensor file",
                        name, (long long)size);
@@ -297,18 +424,7 @@ static enum sl_status parse(struct sl_error *err, const char *name,
     }
     const unsigned char *buffer = bytes + LENGTH_BYTES + length;
     int64_t buffer_size = size - LENGTH_BYTES - (int64_t)length;
-    json_object_foreach(file->header, key, entry)
-    {
-        if (strcmp(key, "__metadata__") != 0) {
-            SL_TRY(parse_tensor(err, name, key, entry, buffer, buffer_size, file, &next));
-        }
-    }
-    if (next != buffer_size) {
-        return SL_FAIL(
-            err, SL_ERROR_RUN,
-            "%s: tensors take %lld bytes, the file holds %lld: cut short or damaged",
-            name, (long long)next, (long long)buffer_size);
-    }
+    SL_TRY(parse_tensors(err, name, buffer, buffer_size, file));
     return check_sum(err, name, bytes, size, length, need_checksum, file);
 }
 
@@ -365,7 +481,7 @@ const struct sl_named_list *sl_tensor_file_list(const struct sl_tensor_file *fil
 const char *sl_tensor_file_meta(const struct sl_tensor_file *file, const char *key)
 {
     return json_string_value(
-        json_object_get(json_object_get(file->header, "__metadata__"), key));
+        json_object_get(json_object_get(file->header, METADATA), key));
 }
 
 const char *sl_tensor_file_checksum(const struct sl_tensor_file *file)

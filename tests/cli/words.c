@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands that train nothing: help, version, lists, info, plan and bench; and words the
+ * program does not know.
+ */
+#include "cli/clikit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void expect_words(const char *text, const char *const *words)
+{
+    for (; *words != NULL; words++) {
+        if (strstr(text, *words) == NULL) {
+            fail_msg("no '%s' in: %s", *words, text);
+        }
+    }
+}
+#define HOLDS(text, ...) expect_words(text, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Help names what works, and only that; each named command has a help of its own. */
+static void test_help(void **state)
+{
+    static const char *const works[] = {"pretrain", "eval", "plan", "bench",
+                                        "demo",     "info", "list"};
+    static const char *const later[] = {"embed", "export", "report", "pack"};
+    (void)state;
+    const struct cli_result *help = RUN("help");
+    cli_expect_done(help);
+    assert_string_equal(help->err, "");
+    HOLDS(help->out, "pretrain DATA", "eval knn|linear", "bench step", "--version");
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        char word[64];
+        (void)snprintf(word, sizeof word, "slimclr %s", later[i]);
+        help = RUN("help");
+        assert_null(strstr(help->out, word));
+        cli_expect_refused(RUN(later[i]), 2, "does not exist yet");
+        cli_expect_refused(RUN("help", later[i]), 2, "does not exist yet");
+    }
+    for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
+        const struct cli_result *one = RUN("help", works[i]);
+        cli_expect_done(one);
+        assert_non_null(strstr(one->out, works[i]));
+    }
+    HOLDS(RUN("help", "pretrain")->out, "--batch-size N", "-o, --out DIR", "--slow-start",
+          "(50%)", "seed|inplace");
+    HOLDS(RUN("pretrain", "--help")->out, "--batch-size N");
+    HOLDS(RUN("help", "eval")->out, "eval knn", "eval linear", "--knn-k", "--probe-lr");
+}
+
+static void test_unknown_words(void **state)
+{
+    (void)state;
+    cli_expect_refused(cli_run((const char *const[]){NULL}), 2, "no command");
+    cli_expect_refused(RUN("pretrian"), 2, "'pretrian'");
+    cli_expect_refused(RUN("eval"), 2, "eval knn");
+    cli_expect_refused(RUN("eval", "svm", "a", "b"), 2, "eval knn");
+    cli_expect_refused(RUN("bench"), 2, "bench step");
+    cli_expect_refused(RUN("list"), 2, "archs");
+    cli_expect_refused(RUN("list", "colours"), 2, "colours");
+    cli_expect_refused(RUN("info", "--yaml"), 2, "--yaml");
+    cli_expect_refused(RUN("plan", "extra"), 2, "extra");
+    cli_expect_refused(RUN("plan", "--arch"), 2, "--arch");
+    cli_expect_refused(RUN("plan", "--arch", "resnet19"), 2, "resnet19");
+    cli_expect_refused(RUN("plan", "--batchsize", "4"), 2, "--batchsize");
+}
+
+static void test_version_lists_info(void **state)
+{
+    (void)state;
+    const struct cli_result *result = RUN("--version");
+    cli_expect_done(result);
+    assert_int_equal(strncmp(result->out, "slimclr ", 8), 0);
+    HOLDS(RUN("list", "archs")->out, "resnet18", "resnet50", "resnet20");
+    HOLDS(RUN("list", "methods")->out, "mocov2");
+    HOLDS(RUN("list", "recipes")->out, "demo", "cifar10", "photos-small",
+          "slimclr-mocov2-200ep");
+    HOLDS(RUN("list", "formats")->out, "cifar", "idx", "synthetic:");
+    result = RUN("info");
+    cli_expect_done(result);
+    assert_true(strlen(result->out) > 0);
+    json_decref(cli_json(RUN("info", "--json")));
+}
+
+static void expect_costs(const char *arch, const char *size, const int64_t params[4],
+                         const int64_t macs[4])
+{
+    json_t *plan = cli_json(RUN("plan", "--arch", arch, "--image-size", size, "--json",
+                                "-q", "-b", "4", "--moco-k", "8"));
+    json_t *widths = json_object_get(plan, "widths");
+    assert_int_equal(json_array_size(widths), 4);
+    for (size_t i = 0; i < 4; i++) {
+        json_t *row = json_array_get(widths, i);
+        assert_true(json_number_value(json_object_get(row, "width")) ==
+                    1.0 - 0.25 * (double)i);
+        assert_int_equal(json_integer_value(json_object_get(row, "params")), params[i]);
+        if (macs != NULL) {
+            assert_int_equal(json_integer_value(json_object_get(row, "macs")), macs[i]);
+        }
+    }
+    json_decref(plan);
+}
+
+/* The published sizes: trunk parameters of slimmable ResNet-50 and ResNet-18. */
+static void test_plan_costs(void **state)
+{
+    static const int64_t resnet50[4] = {23508032, 13234992, 5892640, 1480976};
+    static const int64_t resnet50_macs[4] = {4087136256, 2321141760, 1051287552,
+                                             277573632};
+    static const int64_t resnet18[4] = {11176512, 6290352, 2798880, 702096};
+    (void)state;
+    expect_costs("resnet50", "224", resnet50, resnet50_macs);
+    expect_costs("resnet18", "224", resnet18, NULL);
+}
+
+static void test_plan_ops(void **state)
+{
+    (void)state;
+    const struct cli_result *result = RUN("plan", "--arch", "resnet20", "--image-size",
+                                          "32", "--ops", "-q", "-b", "32");
+    cli_expect_done(result);
+    HOLDS(result->out, "conv", "norm", "1.00", "0.25");
+}
+
+/* One JSON line with the fields of interface.md; no time is compared with anything. */
+static void test_bench(void **state)
+{
+    static const char *const keys[] = {"best_s", "median_s", "images_per_sec", "gflops",
+                                       "peak_rss_mb"};
+    (void)state;
+    json_t *line =
+        cli_json(RUN("bench", "step", "--arch", "resnet8-b16", "--image-size", "16", "-b",
+                     "16", "--moco-k", "32", "--widths", "1,0.5", "--steps", "2", "-q"));
+    assert_string_equal(json_string_value(json_object_get(line, "bench")), "step");
+    assert_int_equal(json_integer_value(json_object_get(line, "batch")), 16);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        assert_true(json_number_value(json_object_get(line, keys[i])) > 0.0);
+    }
+    json_t *widths = json_object_get(line, "per_width_s");
+    assert_int_equal(json_object_size(widths), 2);
+    assert_non_null(json_object_get(widths, "1.00"));
+    assert_non_null(json_object_get(widths, "0.50"));
+    json_decref(line);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_unknown_words),
+        cmocka_unit_test(test_version_lists_info),
+        cmocka_unit_test(test_plan_costs),
+        cmocka_unit_test(test_plan_ops),
+        cmocka_unit_test(test_bench),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Metric lines: both files hold the same numbers, and on resume exactly the lines up to
+ * the step, whatever a killed run left behind. Runs in a folder of its own.
+ */
+#include "report/report.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char json_path[] = "./metrics.jsonl";
+static const char csv_path[] = "./metrics.csv";
+static const char *const columns[] = {"step", "loss", "emb_std/w0.50"};
+
+static int clean(void **state)
+{
+    (void)state;
+    sl_file_fail_after(-1);
+    (void)sl_file_remove(json_path);
+    (void)sl_file_remove(csv_path);
+    (void)rmdir(json_path);
+    return 0;
+}
+
+static struct sl_metrics *open_at(int64_t keep_through)
+{
+    struct sl_error err = {0};
+    struct sl_metrics *metrics = NULL;
+    if (sl_metrics_open(&err, ".", columns, SL_COUNT(columns), keep_through, &metrics) !=
+        SL_OK) {
+        fail_msg("%s", err.text);
+    }
+    return metrics;
+}
+
+static void write_step(struct sl_metrics *metrics, int step, double loss)
+{
+    struct sl_error err = {0};
+    const struct sl_metric values[] = {
+        {"step", step}, {"loss", loss}, {"emb_std/w0.50", loss / 4}};
+    assert_int_equal(sl_metrics_write(&err, metrics, values, SL_COUNT(values)), SL_OK);
+}
+
+static void assert_content(const char *path, const char *expected)
+{
+    struct sl_error err = {0};
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    assert_int_equal(sl_file_read(&err, SL_ERROR_RUN, path, 1 << 20, &bytes, &size),
+                     SL_OK);
+    assert_string_equal((const char *)bytes, expected);
+    sl_heap_free(bytes);
+}
+
+static void put(const char *path, const char *text)
+{
+    struct sl_error err = {0};
+    assert_int_equal(sl_file_write(&err, path, text, strlen(text)), SL_OK);
+}
+
+#define HEAD "step,loss,emb_std/w0.50\n"
+#define JSON(step, loss, std)                                                            \
+    "{\"step\":" #step ",\"loss\":" #loss ",\"emb_std/w0.50\":" #std "}\n"
+#define CSV(step, loss, std) #step "," #loss "," #std "\n"
+
+static void write_twenties(void)
+{
+    struct sl_metrics *metrics = open_at(-1);
+    write_step(metrics, 20, 6.5);
+    write_step(metrics, 40, 5);
+    write_step(metrics, 60, 1.0 / 3);
+    sl_metrics_close(metrics);
+}
+
+#define JSON_20_40 JSON(20, 6.5, 1.625) JSON(40, 5, 1.25)
+#define CSV_20_40 HEAD CSV(20, 6.5, 1.625) CSV(40, 5, 1.25)
+
+static void test_lines(void **state)
+{
+    (void)state;
+    write_twenties();
+    assert_content(json_path, JSON_20_40 JSON(60, 0.333333333, 0.0833333333));
+    assert_content(csv_path, CSV_20_40 CSV(60, 0.333333333, 0.0833333333));
+}
+
+/* Any order, some missing, some not finite, some integers. */
+static void test_values(void **state)
+{
+    struct sl_error err = {0};
+    struct sl_metrics *metrics = open_at(-1);
+    const struct sl_metric swapped[] = {{"loss", -3.0}, {"step", 1234567}};
+    const struct sl_metric odd[] = {
+        {"step", 2}, {"loss", NAN}, {"emb_std/w0.50", -INFINITY}};
+    const struct sl_metric sizes[] = {
+        {"step", 3}, {"loss", 1.25e-8}, {"emb_std/w0.50", 1e30}};
+    (void)state;
+    assert_int_equal(sl_metrics_write(&err, metrics, swapped, 2), SL_OK);
+    assert_int_equal(sl_metrics_write(&err, metrics, odd, 3), SL_OK);
+    assert_int_equal(sl_metrics_write(&err, metrics, sizes, 3), SL_OK);
+    const char *json =
+        "{\"step\":1234567,\"loss\":-3}\n" JSON(2, null, null) JSON(3, 1.25e-08, 1e+30);
+    const char *csv = HEAD "1234567,-3,\n2,,\n3,1.25e-08,1e+30\n";
+    assert_content(json_path, json);
+    assert_content(csv_path, csv);
+    sl_metrics_close(metrics);
+    /* The table made anew says the same. */
+    sl_metrics_close(open_at(INT64_MAX));
+    assert_content(json_path, json);
+    assert_content(csv_path, csv);
+}
+
+static void test_lines_are_there_at_once(void **state)
+{
+    struct sl_metrics *metrics = open_at(-1);
+    (void)state;
+    write_step(metrics, 20, 6.5);
+    assert_content(json_path, JSON(20, 6.5, 1.625));
+    assert_content(csv_path, HEAD CSV(20, 6.5, 1.625));
+    sl_metrics_close(metrics);
+}
+
+static void test_new_run_begins_anew(void **state)
+{
+    (void)state;
+    write_twenties();
+    sl_metrics_close(open_at(-1));
+    assert_content(json_path, "");
+    assert_content(csv_path, HEAD);
+}
+
+static void test_resume_cuts_later_steps(void **state)
+{
+    (void)state;
+    for (int through = 40; through < 60; through += 19) {
+        write_twenties();
+        struct sl_metrics *metrics = open_at(through);
+        assert_content(json_path, JSON_20_40);
+        assert_content(csv_path, CSV_20_40);
+        write_step(metrics, 60, 2);
+        sl_metrics_close(metrics);
+        assert_content(json_path, JSON_20_40 JSON(60, 2, 0.5));
+        assert_content(csv_path, CSV_20_40 CSV(60, 2, 0.5));
+    }
+    sl_metrics_close(open_at(19));
+    assert_content(json_path, "");
+    assert_content(csv_path, HEAD);
+}
+
+/* A killed run leaves the last line in any state, in either file. */
+static void test_resume_drops_what_is_torn(void **state)
+{
+    static const char *const json_tails[] = {
+        "",   "{",   "{\"step\":60,\"loss\":1", "{\"step\":60}", "{\"step\":\n",
+        "\n", "{}\n"};
+    static const char *const csv_whole[] = {
+        "", "st", HEAD, HEAD "20,6.", CSV_20_40, CSV_20_40 "60,0.3", "a,b\n1,2\n"};
+    char json[400];
+    (void)state;
+    for (int i = 0; i < SL_COUNT(json_tails); i++) {
+        for (int k = 0; k < SL_COUNT(csv_whole); k++) {
+            snprintf(json, sizeof json, "%s%s", JSON_20_40, json_tails[i]);
+            put(json_path, json);
+            put(csv_path, csv_whole[k]);
+            struct sl_metrics *metrics = open_at(40 + 20 * (i % 2));
+            assert_content(json_path, JSON_20_40);
+            assert_content(csv_path, CSV_20_40);
+            write_step(metrics, 80, 4);
+            sl_metrics_close(metrics);
+            assert_content(json_path, JSON_20_40 JSON(80, 4, 1));
+            assert_content(csv_path, CSV_20_40 CSV(80, 4, 1));
+        }
+    }
+}
+
+static void test_resume_without_files(void **state)
+{
+    (void)state;
+    struct sl_metrics *metrics = open_at(100);
+    write_step(metrics, 120, 4);
+    sl_metrics_close(metrics);
+    assert_content(json_path, JSON(120, 4, 1));
+    assert_content(csv_path, HEAD CSV(120, 4, 1));
+}
+
+/* Never half a line, and the run hears of it. */
+static void test_full_disk(void **state)
+{
+    const struct sl_metric values[] = {{"step", 40}, {"loss", 5}};
+    (void)state;
+    for (int room = 0; room < 34; room++) {
+        struct sl_error err = {0};
+        struct sl_metrics *metrics = open_at(-1);
+        write_step(metrics, 20, 6.5);
+        sl_file_fail_after(room);
+        enum sl_status status = sl_metrics_write(&err, metrics, values, 2);
+        sl_file_fail_after(-1);
+        /* 21 bytes of JSON, then 6 of the table */
+        assert_int_equal(status, room < 27 ? SL_ERROR_RUN : SL_OK);
+        assert_content(json_path, room < 21
+                                      ? JSON(20, 6.5, 1.625)
+                                      : JSON(20, 6.5, 1.625) "{\"step\":40,\"loss\":5}"
+                                                             "\n");
+        assert_content(csv_path, room < 27 ? HEAD CSV(20, 6.5, 1.625)
+                                           : HEAD CSV(20, 6.5, 1.625) "40,5,\n");
+        sl_metrics_close(metrics);
+    }
+}
+
+static void test_full_disk_when_opened(void **state)
+{
+    struct sl_error err = {0};
+    struct sl_metrics *metrics = NULL;
+    (void)state;
+    write_twenties();
+    int64_t held = sl_heap_bytes();
+    sl_file_fail_after(10);
+    assert_int_equal(
+        sl_metrics_open(&err, ".", columns, SL_COUNT(columns), 100, &metrics),
+        SL_ERROR_RUN);
+    sl_file_fail_after(-1);
+    assert_null(metrics);
+    assert_int_equal(sl_heap_bytes(), held);
+    assert_content(csv_path, CSV_20_40 CSV(60, 0.333333333, 0.0833333333));
+}
+
+static void test_what_cannot_be_opened(void **state)
+{
+    struct sl_error err = {0};
+    struct sl_metrics *metrics = NULL;
+    (void)state;
+    assert_int_equal(sl_metrics_open(&err, "absent", columns, 3, -1, &metrics),
+                     SL_ERROR_RUN);
+    assert_null(metrics);
+    sl_error_clear(&err);
+    assert_int_equal(sl_dir_create(&err, json_path), SL_OK);
+    assert_int_equal(sl_metrics_open(&err, ".", columns, 3, -1, &metrics), SL_ERROR_RUN);
+    assert_null(metrics);
+}
+
+#define CLEAN_TEST(name) cmocka_unit_test_setup_teardown(name, clean, clean)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLEAN_TEST(test_lines),
+        CLEAN_TEST(test_values),
+        CLEAN_TEST(test_lines_are_there_at_once),
+        CLEAN_TEST(test_new_run_begins_anew),
+        CLEAN_TEST(test_resume_cuts_later_steps),
+        CLEAN_TEST(test_resume_drops_what_is_torn),
+        CLEAN_TEST(test_resume_without_files),
+        CLEAN_TEST(test_full_disk),
+        CLEAN_TEST(test_full_disk_when_opened),
+        CLEAN_TEST(test_what_cannot_be_opened),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
