@@ -126,9 +126,13 @@ static int unknown(const char *name)
  * starts once more with it set; where that fails, it goes on as it is. */
 static void wait_politely(char **argv)
 {
-    if (getenv("OMP_WAIT_POLICY") == NULL &&
+    /* By its real path, so that `ps` and `pgrep` still know it by name. */
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length > 0 && getenv("OMP_WAIT_POLICY") == NULL &&
         setenv("OMP_WAIT_POLICY", "passive", 0) == 0) {
-        (void)execv("/proc/self/exe", argv);
+        path[length] = '\0';
+        (void)execv(path, argv);
     }
 }
 

@@ -136,6 +136,19 @@ static bool same_value(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
+/* Keys that speak of this call of the program, not of the run. */
+static bool is_of_this_call(const char *name)
+{
+    static const char *const keys[] = {"out",       "recipe", "config", "resume",
+                                       "overwrite", "json",   "quiet",  "verbose"};
+    for (int i = 0; i < SL_COUNT(keys); i++) {
+        if (strcmp(keys[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Settings of a resumed run are those it began with. What the user says anew must agree,
  * but for the free keys and a larger number of epochs. */
 static enum sl_status merge_resumed(struct sl_error *err, struct api_run *run,
@@ -153,10 +166,9 @@ static enum sl_status merge_resumed(struct sl_error *err, struct api_run *run,
         const char *now = sl_conf_text(run->conf, name);
         const char *then = sl_conf_text(began, name);
         if (api_key_is_free(name)) {
-            /* Where a run writes and reads is said anew, or as it was. */
-            if (origin != SL_FROM_USER && strcmp(name, "data") == 0) {
-                SL_TRY_OUT(api_resolve(err, run->conf, name, then));
-            } else if (strcmp(name, "data-fingerprint") == 0) {
+            bool asked =
+                origin != SL_FROM_DEFAULT && strcmp(name, "data-fingerprint") != 0;
+            if (!asked && !is_of_this_call(name)) {
                 SL_TRY_OUT(api_resolve(err, run->conf, name, then));
             }
             continue;

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pixel functions against what Pillow makes of the same picture (tests/golden/pixels,
+ * written by tools/golden_pixels.py): the same bits, save one resize that Pillow does in
+ * another order.
+ */
+#include "unit/data_testkit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void apply(const char *operation, const double v[6], struct sl_arena *arena,
+                  struct sl_image *image)
+{
+    struct sl_error err = {0};
+    float value = (float)v[0];
+    if (strcmp(operation, "resize") == 0) {
+        struct sl_box box = {(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
+        struct sl_image done;
+        assert_int_equal(
+            sl_pixels_resize(&err, arena, image, box, (int)v[4], (int)v[5], &done),
+            SL_OK);
+        *image = done;
+    } else if (strcmp(operation, "brightness") == 0) {
+        sl_pixels_brightness(image, value);
+    } else if (strcmp(operation, "contrast") == 0) {
+        sl_pixels_contrast(image, value);
+    } else if (strcmp(operation, "saturation") == 0) {
+        sl_pixels_saturation(image, value);
+    } else if (strcmp(operation, "hue") == 0) {
+        sl_pixels_hue(image, value);
+    } else if (strcmp(operation, "blur") == 0) {
+        assert_int_equal(sl_pixels_blur(&err, arena, image, value), SL_OK);
+    } else if (strcmp(operation, "grey") == 0) {
+        sl_pixels_grey(image);
+    } else if (strcmp(operation, "solarise") == 0) {
+        sl_pixels_solarise(image, (int)v[0]);
+    } else if (strcmp(operation, "flip") == 0) {
+        sl_pixels_flip(image);
+    } else {
+        fail_msg("no operation is called %s", operation);
+    }
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    char path[1024];
+    unsigned char *listing = NULL;
+    int64_t size = 0;
+    int n = 0;
+    struct sl_error err = {0};
+    kit_golden_path("cases.txt", path, sizeof(path));
+    assert_int_equal(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 16, &listing, &size),
+                     SL_OK);
+    for (char *line = (char *)listing, *next = NULL; *line != '\0'; line = next) {
+        char name[64], operation[16];
+        int tolerance = 0;
+        double v[6] = {0}, mean = 0;
+        struct sl_image image, want;
+        struct sl_arena *arena = kit_arena();
+        next = strchr(line, '\n');
+        *next++ = '\0';
+        int fields =
+            sscanf(line, "%63s %d %15s %lf %lf %lf %lf %lf %lf", name, &tolerance,
+                   operation, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]);
+        assert_true(fields >= 3);
+        kit_golden_image("picture.ppm", arena, &image);
+        kit_golden_image(name, arena, &want);
+        apply(operation, v, arena, &image);
+        int most = kit_largest_difference(&image, &want, &mean);
+        if (most > tolerance) {
+            fail_msg("%s: %d levels off (mean %g), %d allowed", name, most, mean,
+                     tolerance);
+        }
+        sl_arena_destroy(arena);
+        n++;
+    }
+    assert_int_equal(n, 17);
+    sl_heap_free(listing);
+}
+
+static void test_resize_same_size_is_a_copy(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_arena *arena = kit_arena();
+    struct sl_image image, copy;
+    double mean = 0;
+    kit_golden_image("picture.ppm", arena, &image);
+    struct sl_box whole = {0, 0, image.height, image.width};
+    assert_int_equal(
+        sl_pixels_resize(&err, arena, &image, whole, image.height, image.width, &copy),
+        SL_OK);
+    assert_int_equal(kit_largest_difference(&image, &copy, &mean), 0);
+    assert_ptr_not_equal(image.pixels, copy.pixels);
+    sl_arena_destroy(arena);
+}
+
+/* One channel goes the same way as three. */
+static void test_resize_one_channel(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_arena *arena = kit_arena();
+    struct sl_image image, large, grey, small;
+    kit_golden_image("picture.ppm", arena, &image);
+    sl_pixels_grey(&image);
+    struct sl_box box = {2, 3, 17, 21};
+    assert_int_equal(sl_pixels_resize(&err, arena, &image, box, 9, 30, &large), SL_OK);
+    grey = (struct sl_image){NULL, image.height, image.width, 1};
+    int64_t n = (int64_t)image.height * image.width;
+    assert_int_equal(sl_arena_alloc(&err, arena, n, 1, &grey.pixels), SL_OK);
+    for (int64_t i = 0; i < n; i++) {
+        grey.pixels[i] = image.pixels[3 * i];
+    }
+    assert_int_equal(sl_pixels_resize(&err, arena, &grey, box, 9, 30, &small), SL_OK);
+    for (int i = 0; i < 9 * 30; i++) {
+        assert_int_equal(small.pixels[i], large.pixels[3 * i]);
+    }
+    sl_arena_destroy(arena);
+}
+
+/* The extremes: one pixel, blown up, shrunk, blurred. */
+static void test_tiny(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_arena *arena = kit_arena();
+    unsigned char one[3] = {10, 200, 77};
+    struct sl_image image = {one, 1, 1, 3}, done;
+    struct sl_box box = {0, 0, 1, 1};
+    assert_int_equal(sl_pixels_resize(&err, arena, &image, box, 5, 7, &done), SL_OK);
+    for (int i = 0; i < 35 * 3; i++) {
+        assert_int_equal(done.pixels[i], one[i % 3]);
+    }
+    assert_int_equal(sl_pixels_blur(&err, arena, &done, 30.0f), SL_OK);
+    assert_int_equal(done.pixels[50], one[50 % 3]);
+    sl_pixels_flip(&image);
+    assert_int_equal(one[0], 10);
+    sl_arena_destroy(arena);
+}
+
+static void test_normalise(void **state)
+{
+    (void)state;
+    const float mean[3] = {0.5f, 0.25f, 0.0f}, std[3] = {0.5f, 0.25f, 2.0f};
+    unsigned char pixels[6] = {0, 255, 51, 255, 0, 102}, grey[1] = {51};
+    struct sl_image image = {pixels, 1, 2, 3}, single = {grey, 1, 1, 1};
+    float dst[6];
+    sl_pixels_normalise(&image, mean, std, dst);
+    const float want[6] = {-1.0f, 3.0f, 0.1f, 1.0f, -1.0f, 0.2f};
+    for (int i = 0; i < 6; i++) {
+        assert_float_equal(dst[i], want[i], 1e-6);
+    }
+    sl_pixels_normalise(&single, mean, std, dst);
+    assert_float_equal(dst[0], -0.6f, 1e-6);
+    assert_float_equal(dst[1], -0.2f, 1e-6);
+    assert_float_equal(dst[2], 0.1f, 1e-6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_resize_same_size_is_a_copy),
+        cmocka_unit_test(test_resize_one_channel),
+        cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_normalise),
+    };
+    return cmocka_run_group_tests_name("data_pixels", tests, NULL, NULL);
+}
