@@ -487,13 +487,15 @@ enum sl_status sl_loader_acquire(struct sl_error *err, struct sl_loader *loader,
     double waited = 0;
     bool is_end = false;
     enum sl_status status = SL_OK;
-    do {
+    bool is_empty = true;
+    while (status == SL_OK && !is_end && is_empty) {
         *batch = (struct sl_batch){0};
         status = take(err, loader, batch, &waited, &is_end);
-        if (status == SL_OK && !is_end && batch->rows == 0) {
+        is_empty = loader->config.sequential && batch->rows == 0;
+        if (status == SL_OK && !is_end && is_empty) {
             sl_loader_release(loader); /* every picture of it was left out */
         }
-    } while (status == SL_OK && !is_end && batch->rows == 0);
+    }
     if (waited_s != NULL) {
         *waited_s = waited;
     }

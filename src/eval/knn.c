@@ -191,7 +191,7 @@ static int vote(const struct nearest *heap, const int32_t *labels, int n_classes
     }
     int rank = 0;
     for (int c = 0; c < n_classes; c++) {
-        rank += votes[c] > votes[label] || (votes[c] == votes[label] && c < label);
+        rank += votes[c] > votes[label] || (c < label && votes[c] == votes[label]);
     }
     return rank;
 }

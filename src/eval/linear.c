@@ -344,7 +344,7 @@ static struct sl_score judge(struct probe *probe, struct part *part,
             /* Equal logits rank by number; one that is not a number is never right. */
             int rank = 0;
             for (int c = 0; c < classes; c++) {
-                bool behind = row[c] < row[label] || (row[c] == row[label] && c > label);
+                bool behind = row[c] < row[label] || (c > label && row[c] == row[label]);
                 rank += c != label && !behind;
             }
             judged++;

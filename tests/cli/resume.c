@@ -90,15 +90,20 @@ static void test_stopped(void **state)
     expect_as_whole();
 }
 
+/* 50 steps go past the end of an epoch and of the slow start. */
 static void test_workers(void **state)
 {
     static const char *const workers[] = {"1", "2", "4"};
     (void)state;
+    cli_expect_done(
+        RUN("pretrain", LONG_RUN, "-o", "run", "--slow-start", "20%", "--steps", "50"));
+    uint64_t first = cli_hash("run" LAST);
     for (size_t i = 0; i < sizeof workers / sizeof workers[0]; i++) {
-        cli_remove("run");
-        cli_expect_done(
-            RUN("pretrain", LONG_RUN, "-o", "run", "-j", workers[i], "--keep", "0"));
-        expect_as_whole();
+        cli_expect_done(RUN("pretrain", LONG_RUN, "-o", "run", "--slow-start", "20%",
+                            "--steps", "50", "--overwrite", "-j", workers[i], "--keep",
+                            "0"));
+        cli_expect_steps("run", 50);
+        assert_true(cli_hash("run" LAST) == first);
     }
 }
 

@@ -214,10 +214,11 @@ static void test_backends_agree(void **state)
     sl_features_finish(&query);
 }
 
-/* Every row of the bank is the same picture: the first k win. */
+/* Every row of the bank is the same picture: the first k win, also when a nearer one
+ * comes late and drives one of them out. */
 static void test_ties_go_to_the_lower_index(void **state)
 {
-    static const int32_t labels[] = {1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0};
+    static const int32_t labels[] = {1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 0, 1};
     struct sl_features bank = make(SL_COUNT(labels), 3);
     struct sl_features query = make(1, 3);
     int used = 0;
@@ -231,8 +232,17 @@ static void test_ties_go_to_the_lower_index(void **state)
     query.labels[0] = 1;
     assert_true(score_of(&bank, &query, 2, 3, 0.1, &used).acc1 == 1.0);
     assert_int_equal(used, 3);
-    /* One vote each: the lower class ranks first. */
+    /* Row 7, of class 0, is nearer and 2 the last of its equals: 7, 0, 1 stay. */
+    query.labels[0] = 0;
+    bank.labels[0] = 0;
+    bank.labels[1] = 1;
+    bank.values[7 * 3] = 1.0F;
+    assert_true(score_of(&bank, &query, 2, 3, 100.0, &used).acc1 == 1.0);
+    bank.values[7 * 3] = 0.0F;
+    bank.labels[0] = 1;
     bank.labels[1] = 0;
+    query.labels[0] = 1;
+    /* One vote each: the lower class ranks first. */
     assert_true(score_of(&bank, &query, 2, 2, 0.1, &used).acc1 == 0.0);
     query.labels[0] = 0;
     assert_true(score_of(&bank, &query, 2, 2, 0.1, &used).acc1 == 1.0);

@@ -672,6 +672,14 @@ static void test_refusals(void **state)
     set.train[2].values[5] = NAN;
     assert_fails(&config, &set, SL_ERROR_NUMBERS);
     set.train[2].values[5] = 0.0F;
+    /* A test row whose logits are not numbers is wrong, and the others stay. */
+    struct sl_probe_result whole = run(&config, &set);
+    for (int i = 0; i < TEST / 2; i++) {
+        set.test[1].values[i * dims[1]] = NAN;
+    }
+    struct sl_probe_result holed = run(&config, &set);
+    assert_true(holed.switchable[1].acc5 <= 0.5 && holed.slimmable[1].acc5 <= 0.5);
+    assert_true(holed.switchable[0].acc1 == whole.switchable[0].acc1);
     for (int i = 0; i < TEST; i++) {
         set.test[0].labels[i] = -1;
     }
