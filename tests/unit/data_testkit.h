@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the tests of src/data share: golden pictures, small image files, scratch folders.
- * Every helper fails the running test when it cannot do its work. Not a test by itself.
+ * Every function fails the running test when it cannot do its work. Not a test by itself.
  */
 #ifndef TESTS_UNIT_DATA_TESTKIT_H
 #define TESTS_UNIT_DATA_TESTKIT_H
