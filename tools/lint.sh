@@ -16,6 +16,6 @@ mkdir -p "$build/cppcheck"
 cppcheck --project="$build/compile_commands.json" --cppcheck-build-dir="$build/cppcheck" \
     --enable=warning,performance,portability --std=c11 --library=posix --inline-suppr \
     --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
-    --suppress=readdirCalled --suppress=invalidPointerCast '--suppress=*:*/tests/*' \
+    --suppress=readdirCalled --suppress=invalidPointerCast '--suppress=*:*/tests/*' '--suppress=*:tests/*' \
     --error-exitcode=1 --quiet -j "$(nproc)"
 echo "lint: nothing found"
