@@ -29,7 +29,7 @@ test:
 
 quick:
 	@tools/deps.sh test
-	@tools/build.sh
+	@tools/build.sh tests
 	@ctest --preset quick
 
 bench: build

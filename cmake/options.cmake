@@ -45,6 +45,7 @@ endif()
 #   backend/cpu*.c     OpenMP (when found) and contraction
 #   *_avx2.c           AVX2 and FMA      (x86-64 only; each has a plain twin, chosen by cpuid.c)
 #   *_avx512.c         AVX-512 F BW DQ VL
+#   *_avx512bf16.c     the same and BF16
 function(slim_tune_sources target)
     get_target_property(sources ${target} SOURCES)
     if(NOT sources)
@@ -64,6 +65,8 @@ function(slim_tune_sources target)
             list(APPEND flags -mavx2 -mfma)
         elseif(source MATCHES "_avx512\\.c$")
             list(APPEND flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma)
+        elseif(source MATCHES "_avx512bf16\\.c$")
+            list(APPEND flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma)
         endif()
         if(flags)
             separate_arguments(flags UNIX_COMMAND "${flags}")

@@ -82,10 +82,17 @@ struct api_settings {
     int threads, workers;
 };
 /* Resolves every "auto" in `conf` (interface.md, "What the defaults resolve to") and
- * fills `settings`, whose texts borrow from `conf`. */
+ * fills `settings`, whose texts borrow from `conf`; the device says what it can compute
+ * in. */
 enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
                                     const struct api_pictures *pictures,
+                                    const struct sl_device *device,
                                     struct api_settings *settings);
+/* The compute type that key "precision" means on this device: "auto" takes bfloat16
+ * where the device computes it; asked for where it does not, a warning says so and it is
+ * float32. Resolves the key. */
+enum sl_status api_precision(struct sl_error *err, struct sl_conf *conf,
+                             const struct sl_device *device, enum sl_dtype *type);
 /* The part of it that a checkpoint needs to be used: the net at `image_size` (0 = the
  * checkpoint's) and the evaluation view. `conf` is a checkpoint's. */
 enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *conf,
@@ -94,7 +101,7 @@ enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *c
 /* "10%" or "0.1" as a fraction in [0, 1]. */
 enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
                                   const char *where, double *fraction);
-/* Opens the device that keys "device", "threads", "precision" ask for. */
+/* Opens the device that keys "device" and "threads" ask for. */
 enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
                                struct sl_device *device);
 int api_workers(const struct sl_conf *conf);
@@ -112,12 +119,14 @@ struct api_model {
     struct sl_net *net;
     struct sl_params *params;
     struct sl_stats *stats;
+    enum sl_dtype type; /* compute type of feature maps */
     int64_t step;
     char path[4096];
 };
-/* device_conf: NULL = automatic. */
+/* device_conf: where keys "device", "threads" and "precision" are; NULL = the automatic
+ * device in float32. */
 enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
-                              int image_size, const struct sl_conf *device_conf,
+                              int image_size, struct sl_conf *device_conf,
                               struct api_model *model);
 void api_model_close(struct api_model *model);
 

@@ -31,7 +31,8 @@ static struct sl_frozen frozen(const struct api_model *model)
     return (struct sl_frozen){.device = &model->device,
                               .net = model->net,
                               .params = model->params,
-                              .stats = model->stats};
+                              .stats = model->stats,
+                              .type = model->type};
 }
 
 /* ---- opening ----------------------------------------------------------------------- */

@@ -33,8 +33,9 @@ static enum sl_status open_outline(struct sl_error *err, const slim_options *opt
         .std = {0.229F, 0.224F, 0.225F},
     };
     SL_TRY(api_conf_complete(err, options, &outline->conf));
-    SL_TRY(api_settings_resolve(err, outline->conf, &unknown, &outline->settings));
     SL_TRY(api_device_open(err, outline->conf, &outline->device));
+    SL_TRY(api_settings_resolve(err, outline->conf, &unknown, &outline->device,
+                                &outline->settings));
     return sl_resnet_build(err, &outline->settings.resnet, &outline->net);
 }
 
@@ -87,6 +88,7 @@ static enum sl_status plan_width(struct sl_error *err, const struct outline *out
                               .role = SL_ROLE_TRAIN,
                               .groups = outline->settings.trainer.bn_splits,
                               .output = outline->net->embedding,
+                              .type = outline->settings.trainer.type,
                           },
                           &plan));
     sl_multiplier_text(outline->net->widths.at[width], row->width, sizeof row->width);
@@ -233,7 +235,8 @@ static json_t *bench_json(const struct outline *outline,
     json_object_set_new(root, "bench", json_string("step"));
     json_object_set_new(root, "arch", json_string(sl_conf_text(outline->conf, "arch")));
     json_object_set_new(root, "device", json_string(outline->device.table->name));
-    json_object_set_new(root, "precision", json_string("fp32"));
+    json_object_set_new(root, "precision",
+                        json_string(sl_conf_text(outline->conf, "precision")));
     json_object_set_new(root, "image_size",
                         json_integer(outline->settings.resnet.image_size));
     json_object_set_new(root, "batch", json_integer(trainer->batch));

@@ -163,9 +163,6 @@ static const struct sl_key training_keys[] = {
      .high = 1000000, .argument = "N",
      .help = "Steps in a row with a number that is not finite to discard before "
              "giving up."},
-    {.name = "precision", .type = SL_KEY_CHOICE, .initial = "auto",
-     .choices = "auto|fp32|bf16", .argument = "TYPE",
-     .help = "Compute type."},
     {.name = "on-bad-image", .type = SL_KEY_CHOICE, .initial = "skip",
      .choices = "skip|stop|grey", .argument = "WHAT",
      .help = "Damaged pictures: replaced by the next readable one, an error, or "
@@ -213,6 +210,10 @@ static const struct sl_key device_keys[] = {
     {.name = "device", .type = SL_KEY_CHOICE, .initial = "auto",
      .choices = "auto|cpu|ref", .argument = "NAME",
      .help = "Where to compute."},
+    {.name = "precision", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|fp32|bf16", .argument = "TYPE",
+     .help = "Compute type; weights, statistics and losses are float32 in any case; "
+             "auto = bf16 where the machine computes in it."},
     {.name = "threads", .type = SL_KEY_INT, .initial = "auto", .low = 1, .high = 1024,
      .auto_ok = true, .argument = "N",
      .help = "Threads of the computation; auto = all cores."},

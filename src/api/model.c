@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
-                              int image_size, const struct sl_conf *device_conf,
+                              int image_size, struct sl_conf *device_conf,
                               struct api_model *model)
 {
     enum sl_status status = SL_OK;
@@ -26,6 +26,9 @@ enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
     SL_TRY_OUT(
         api_settings_frozen(err, model->conf, image_size, &model->resnet, &model->view));
     SL_TRY_OUT(api_device_open(err, device_conf, &model->device));
+    if (device_conf != NULL) {
+        SL_TRY_OUT(api_precision(err, device_conf, &model->device, &model->type));
+    }
     SL_TRY_OUT(sl_resnet_build(err, &model->resnet, &model->net));
     SL_TRY_OUT(sl_params_create(err, model->net, &model->device, false, &model->params));
     SL_TRY_OUT(sl_stats_create(err, model->net, &model->device, &model->stats));

@@ -59,6 +59,7 @@ static double forward_seconds(const struct api_run *run, int width)
         .role = SL_ROLE_INFER,
         .groups = 1,
         .output = run->net->embedding,
+        .type = run->settings.trainer.type,
     };
     size_t bytes = side * side * 3 * sizeof(float) * (size_t)config.batch;
     if (sl_plan_create(&ignored, &config, &plan) == SL_OK &&

@@ -70,6 +70,24 @@ enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
     return sl_device_open(err, name, &options, device);
 }
 
+enum sl_status api_precision(struct sl_error *err, struct sl_conf *conf,
+                             const struct sl_device *device, enum sl_dtype *type)
+{
+    const char *asked = sl_conf_text(conf, "precision");
+    bool has_bf16 = device->table->computes(device->state, SL_BF16);
+
+    if (strcmp(asked, "bf16") == 0 && !has_bf16) {
+        char described[256];
+        device->table->describe(device->state, described, sizeof described);
+        sl_log(SL_LOG_WARNING,
+               "--precision bf16: this device does not compute in bfloat16 (%s); using "
+               "fp32",
+               described);
+    }
+    *type = has_bf16 && strcmp(asked, "fp32") != 0 ? SL_BF16 : SL_F32;
+    return api_resolve(err, conf, "precision", *type == SL_BF16 ? "bf16" : "fp32");
+}
+
 static enum sl_status three_numbers(struct sl_error *err, const struct sl_conf *conf,
                                     const char *key, bool positive, float out[3])
 {
@@ -329,15 +347,12 @@ static enum sl_status resolve_moco(struct sl_error *err, struct sl_conf *conf,
 
 enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
                                     const struct api_pictures *pictures,
+                                    const struct sl_device *device,
                                     struct api_settings *settings)
 {
     *settings = (struct api_settings){0};
     struct sl_trainer_config *trainer = &settings->trainer;
-    if (strcmp(sl_conf_text(conf, "precision"), "bf16") == 0) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--precision bf16 does not exist yet; leave it out or say fp32");
-    }
-    SL_TRY(api_resolve(err, conf, "precision", "fp32"));
+    SL_TRY(api_precision(err, conf, device, &trainer->type));
     SL_TRY(resolve_net(err, conf, pictures));
     SL_TRY(fill_resnet(err, conf, &settings->resnet));
     SL_TRY(resolve_view(err, conf, &settings->recipe));

@@ -111,7 +111,6 @@ out:
 
 static enum sl_status open_trainer(struct sl_error *err, struct api_run *run)
 {
-    SL_TRY(api_device_open(err, run->conf, &run->device));
     SL_TRY(sl_resnet_build(err, &run->settings.resnet, &run->net));
     SL_TRY(sl_trainer_create(err, &run->settings.trainer, run->net, &run->device,
                              &run->trainer));
@@ -318,7 +317,8 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
                            &(struct sl_frozen){.device = &run->device,
                                                .net = run->net,
                                                .params = sl_trainer_params(run->trainer),
-                                               .stats = sl_trainer_stats(run->trainer)},
+                                               .stats = sl_trainer_stats(run->trainer),
+                                               .type = run->settings.trainer.type},
                            &view, eval_data, run->settings.workers, knn));
     }
     if (logged || judged) {
@@ -395,7 +395,8 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     SL_TRY(api_run_settle(err, run));
     SL_TRY(api_run_take_data(err, run, data, n_data));
     SL_TRY(open_pictures(err, run, &pictures));
-    SL_TRY(api_settings_resolve(err, run->conf, &pictures, &run->settings));
+    SL_TRY(api_device_open(err, run->conf, &run->device));
+    SL_TRY(api_settings_resolve(err, run->conf, &pictures, &run->device, &run->settings));
     SL_TRY(freeze_relative(err, run));
     SL_TRY(make_checkpoint_conf(err, run));
     SL_TRY(open_trainer(err, run));

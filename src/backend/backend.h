@@ -8,8 +8,11 @@
  *
  * `ref` is plain loops and the specification; `cpu` is oneDNN and our own vectorised
  * loops. Tensors are NHWC, dense, in memory obtained from the backend's alloc.
- * Statistics, losses, masters and all the numbers group are float32 (sums in double where
- * the result is a double).
+ *
+ * Feature maps, from the pictures to the pooled features, and their gradients have the
+ * op's compute type: float32, or bfloat16 where the backend computes it. Everything else
+ * is float32: masters and their gradients, statistics, embeddings, losses and all of the
+ * numbers group (sums in double where the result is a double).
  */
 #ifndef SRC_BACKEND_BACKEND_H
 #define SRC_BACKEND_BACKEND_H
@@ -39,7 +42,10 @@ enum sl_tail {
  * 0. */
 struct sl_op_desc {
     enum sl_op_kind kind;
-    int n; /* pictures */
+    enum sl_dtype type; /* SL_F32 or SL_BF16, of the feature maps the op reads and writes;
+                           an avgpool's dst is float32 all the same, and a linear op is
+                           float32 only */
+    int n;              /* pictures */
     int src_h, src_w, src_c;
     int dst_h, dst_w, dst_c;
     int kernel, stride, pad; /* conv, maxpool */
@@ -67,21 +73,22 @@ struct sl_op_sizes {
     bool backward_reads_dst; /* … dst */
 };
 
-/* Memory for one call; all pointers are to backend memory. */
+/* Memory for one call; all pointers are to backend memory. The void ones are maps of the
+ * op's type, or packed weights in the backend's own form. */
 struct sl_op_args {
-    const float *src;
-    const float *added;         /* SL_TAIL_ADD_RELU */
-    float *dst;                 /* forward writes it; backward reads it when asked for */
+    const void *src;
+    const void *added;          /* SL_TAIL_ADD_RELU */
+    void *dst;                  /* forward writes it; backward reads it when asked for */
     const void *packed;         /* conv, linear */
     const float *bias;          /* linear with bias: dst_c values */
     const float *scale, *shift; /* norm: src_c values */
     const float *running_mean, *running_variance; /* norm without batch statistics */
     void *workspace, *scratch;
     /* backward only */
-    const float *diff_dst;
-    float *diff_src;   /* NULL when need_diff_src is false */
+    const void *diff_dst;
+    void *diff_src;    /* NULL when need_diff_src is false */
     bool diff_src_add; /* add to diff_src instead of writing it */
-    float *diff_added; /* SL_TAIL_ADD_RELU */
+    void *diff_added;  /* SL_TAIL_ADD_RELU */
     bool diff_added_add;
     void *packed_diff;                          /* written (not added to) */
     float *diff_bias, *diff_scale, *diff_shift; /* written (not added to) */
@@ -148,6 +155,9 @@ struct sl_backend {
     enum sl_status (*open)(struct sl_error *err, const struct sl_backend_options *options,
                            void **state);
     void (*close)(void *state);
+    /* whether ops of this type run at the machine's speed: SL_F32 always, SL_BF16 where
+     * the hardware has it */
+    bool (*computes)(void *state, enum sl_dtype type);
     /* one line for people: engine, version, instruction set, threads */
     void (*describe)(void *state, char *dst, size_t size);
     /* memory: zeroed, aligned to 64 bytes */
@@ -156,6 +166,9 @@ struct sl_backend {
     void (*free)(void *state, void *memory);
     void (*put)(void *state, void *dst, const void *host, size_t bytes);
     void (*get)(void *state, void *host, const void *src, size_t bytes);
+    /* n host floats to dst in the given type, rounded to nearest */
+    void (*put_map)(void *state, enum sl_dtype type, int64_t n, const float *host,
+                    void *dst);
     void (*copy)(void *state, void *dst, const void *src, size_t bytes);
     void (*zero)(void *state, void *dst, size_t bytes);
     /* ops */

@@ -45,6 +45,7 @@ static enum sl_status cpu_open(struct sl_error *err,
     SL_TRY(sl_heap_alloc(err, "the cpu backend", 1, sizeof(*state), &state));
     state->threads = threads_of(options);
     state->rows = sl_cpu_rows_at(0);
+    state->has_bf16 = sl_cpu_features().avx512_bf16;
     sl_cpu_enter(state);
     SL_TRY_OUT(sl_cpu_engine_open(err, state));
     *opened = state;
@@ -52,6 +53,13 @@ static enum sl_status cpu_open(struct sl_error *err,
 out:
     cpu_close(state);
     return status;
+}
+
+/* oneDNN emulates bfloat16 on other machines, slower than float32. */
+static bool cpu_computes(void *opened, enum sl_dtype type)
+{
+    const struct sl_cpu_state *state = opened;
+    return type == SL_F32 || (type == SL_BF16 && state->has_bf16);
 }
 
 static void cpu_describe(void *opened, char *dst, size_t size)
@@ -80,6 +88,20 @@ static void cpu_move(void *state SL_UNUSED, void *dst, const void *src, size_t b
 {
     if (bytes > 0) {
         memmove(dst, src, bytes);
+    }
+}
+
+static void cpu_put_map(void *opened, enum sl_dtype type, int64_t n, const float *host,
+                        void *dst)
+{
+    const struct sl_cpu_state *state = opened;
+    const struct sl_cpu_maps *maps = state->rows->maps[type];
+    char *to = dst;
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
+        maps->put(part.end - part.begin, host + part.begin,
+                  to + part.begin * sl_dtype_bytes(type));
     }
 }
 
@@ -114,7 +136,11 @@ static enum sl_status check_meaning(struct sl_error *err, const struct sl_op_des
 {
     struct sl_prepared *probe = NULL;
     struct sl_op_sizes sizes;
-    SL_TRY(sl_backend_ref.prepare(err, NULL, desc, &probe, &sizes));
+    struct sl_op_desc meaning = *desc;
+    if (desc->type == SL_BF16 && desc->kind != SL_OP_LINEAR) {
+        meaning.type = SL_F32; /* which is all that ref knows */
+    }
+    SL_TRY(sl_backend_ref.prepare(err, NULL, &meaning, &probe, &sizes));
     sl_backend_ref.drop(NULL, probe);
     return SL_OK;
 }
@@ -188,12 +214,14 @@ const struct sl_backend sl_backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
     .close = cpu_close,
+    .computes = cpu_computes,
     .describe = cpu_describe,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .put = cpu_move,
     .get = cpu_move,
     .copy = cpu_move,
+    .put_map = cpu_put_map,
     .zero = cpu_zero,
     .prepare = cpu_prepare,
     .drop = cpu_drop,

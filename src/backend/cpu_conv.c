@@ -61,7 +61,8 @@ static enum sl_status prepare_data(struct sl_error *err, struct sl_cpu_state *st
     conv->sum_offset = sl_cpu_round(conv->backward_data.scratch_bytes);
     const size_t diff_src =
         (size_t)d->n * (size_t)d->src_h * (size_t)d->src_w * (size_t)d->src_c;
-    sizes->scratch = larger(sizes->scratch, conv->sum_offset + diff_src * sizeof(float));
+    sizes->scratch = larger(
+        sizes->scratch, conv->sum_offset + diff_src * (size_t)sl_dtype_bytes(d->type));
     return SL_OK;
 }
 
@@ -121,15 +122,15 @@ static void conv_backward_data(struct sl_cpu_state *state, struct sl_prepared *o
 {
     struct sl_cpu_conv_op *conv = op->conv;
     const struct sl_op_desc *d = &op->desc;
-    float *made = args->diff_src;
+    void *made = args->diff_src;
     if (args->diff_src_add) {
-        made = (float *)((char *)args->scratch + conv->sum_offset);
+        made = (char *)args->scratch + conv->sum_offset;
     }
     const void *weights = (const char *)args->packed + conv->data_offset;
     const void *operands[] = {args->diff_dst, weights, made};
     sl_cpu_run(state, &conv->backward_data, operands, args->scratch);
     if (args->diff_src_add) {
-        sl_cpu_accumulate(state, (int64_t)d->n * d->src_h * d->src_w * d->src_c, made,
+        sl_cpu_accumulate(state, d, (int64_t)d->n * d->src_h * d->src_w * d->src_c, made,
                           args->diff_src);
     }
 }

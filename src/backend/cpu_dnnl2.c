@@ -89,19 +89,25 @@ bool sl_cpu_layout_equal(const struct sl_cpu_layout *a, const struct sl_cpu_layo
     return dnnl_memory_desc_equal(&a->desc, &b->desc) != 0;
 }
 
-static enum sl_status activation_desc(struct sl_error *err, int n, int h, int w, int c,
-                                      dnnl_memory_desc_t *desc)
+static dnnl_data_type_t type_of(const struct sl_op_desc *d)
 {
-    const dnnl_dims_t dims = {n, c, h, w};
-    return check(err, dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, dnnl_nhwc),
+    return d->type == SL_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static enum sl_status activation_desc(struct sl_error *err, const struct sl_op_desc *d,
+                                      int h, int w, int c, dnnl_memory_desc_t *desc)
+{
+    const dnnl_dims_t dims = {d->n, c, h, w};
+    return check(err, dnnl_memory_desc_init_by_tag(desc, 4, dims, type_of(d), dnnl_nhwc),
                  "a description of activations");
 }
 
 static enum sl_status weights_desc(struct sl_error *err, const struct sl_op_desc *d,
-                                   dnnl_format_tag_t tag, dnnl_memory_desc_t *desc)
+                                   dnnl_data_type_t type, dnnl_format_tag_t tag,
+                                   dnnl_memory_desc_t *desc)
 {
     const dnnl_dims_t dims = {d->dst_c, d->src_c, d->kernel, d->kernel};
-    return check(err, dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, tag),
+    return check(err, dnnl_memory_desc_init_by_tag(desc, 4, dims, type, tag),
                  "a description of weights");
 }
 
@@ -244,8 +250,11 @@ static enum sl_status conv_primitive_desc(struct sl_error *err,
         err, dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user),
         "attributes"));
     if (direction != SL_CPU_FORWARD) {
+        struct conv_descs hinted = *descs;
         SL_TRY_OUT(
-            check(err, conv_desc_init(d, SL_CPU_FORWARD, descs, &conv), "a convolution"));
+            weights_desc(err, d, type_of(d), dnnl_format_tag_any, &hinted.weights));
+        SL_TRY_OUT(check(err, conv_desc_init(d, SL_CPU_FORWARD, &hinted, &conv),
+                         "a convolution"));
         SL_TRY_OUT(check(
             err, dnnl_primitive_desc_create(&hint, &conv, attr, state->engine, NULL),
             "a convolution"));
@@ -271,11 +280,12 @@ enum sl_status sl_cpu_conv_make(struct sl_error *err, const struct sl_cpu_state 
                                 struct sl_cpu_layout *weights)
 {
     struct conv_descs descs;
-    SL_TRY(
-        activation_desc(err, desc->n, desc->src_h, desc->src_w, desc->src_c, &descs.src));
-    SL_TRY(
-        activation_desc(err, desc->n, desc->dst_h, desc->dst_w, desc->dst_c, &descs.dst));
-    SL_TRY(weights_desc(err, desc, dnnl_format_tag_any, &descs.weights));
+    SL_TRY(activation_desc(err, desc, desc->src_h, desc->src_w, desc->src_c, &descs.src));
+    SL_TRY(activation_desc(err, desc, desc->dst_h, desc->dst_w, desc->dst_c, &descs.dst));
+    /* Gradients of weights leave in float32 whatever the maps are. */
+    const dnnl_data_type_t type =
+        direction == SL_CPU_BACKWARD_WEIGHTS ? dnnl_f32 : type_of(desc);
+    SL_TRY(weights_desc(err, desc, type, dnnl_format_tag_any, &descs.weights));
     dnnl_primitive_desc_t primitive_desc = NULL;
     SL_TRY(conv_primitive_desc(err, state, desc, direction, &descs, &primitive_desc));
 
@@ -307,7 +317,7 @@ enum sl_status sl_cpu_reorder_make(struct sl_error *err, const struct sl_cpu_sta
                                    struct sl_cpu_primitive *primitive)
 {
     dnnl_memory_desc_t dense;
-    SL_TRY(weights_desc(err, desc, dnnl_oihw, &dense));
+    SL_TRY(weights_desc(err, desc, dnnl_f32, dnnl_oihw, &dense));
     const dnnl_memory_desc_t *from = to_dense ? &layout->desc : &dense;
     const dnnl_memory_desc_t *to = to_dense ? &dense : &layout->desc;
     dnnl_primitive_desc_t primitive_desc = NULL;

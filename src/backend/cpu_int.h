@@ -22,6 +22,7 @@ struct sl_cpu_state {
     dnnl_stream_t stream;
     int threads;
     const struct sl_cpu_rows *rows;
+    bool has_bf16; /* the vector unit computes in it */
     /* One dense convolution weight, between master and packed form; as large as the
      * largest slice of all ops prepared so far. */
     float *staging;
@@ -77,9 +78,15 @@ void sl_cpu_enter(const struct sl_cpu_state *state);
 int sl_cpu_threads_limit(void);
 void sl_cpu_threads_set(int threads);
 
-/* y += x over long memory, all threads. */
-void sl_cpu_accumulate(const struct sl_cpu_state *state, int64_t n, const float *x,
-                       float *y);
+/* The loops over maps of the op's type, and the address of a map's value. */
+const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,
+                                         const struct sl_op_desc *desc);
+const void *sl_cpu_at(const struct sl_op_desc *desc, const void *map, int64_t i);
+void *sl_cpu_at_out(const struct sl_op_desc *desc, void *map, int64_t i);
+
+/* y += x over long maps of the op's type, all threads. */
+void sl_cpu_accumulate(const struct sl_cpu_state *state, const struct sl_op_desc *desc,
+                       int64_t n, const void *x, void *y);
 
 /* ---- slices of masters (cpu_slices.c) ---------------------------------------------- */
 

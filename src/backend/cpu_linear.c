@@ -26,8 +26,9 @@ static void linear_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                            const struct sl_op_args *args)
 {
     const struct sl_op_desc *d = &op->desc;
+    float *dst = args->dst;
     for (int64_t i = 0; d->bias && i < d->n; i++) {
-        memcpy(args->dst + i * d->dst_c, args->bias, (size_t)d->dst_c * sizeof(float));
+        memcpy(dst + i * d->dst_c, args->bias, (size_t)d->dst_c * sizeof(float));
     }
     sl_cpu_gemm(state, false, true, d->n, d->dst_c, d->src_c, 1.0f, args->src, d->src_c,
                 args->packed, d->src_c, d->bias ? 1.0f : 0.0f, args->dst, d->dst_c);
@@ -47,10 +48,10 @@ static void linear_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                     args->diff_src, d->src_c);
     }
     if (d->bias) {
+        const float *diff_dst = args->diff_dst;
         memset(args->diff_bias, 0, (size_t)d->dst_c * sizeof(float));
         for (int64_t i = 0; i < d->n; i++) {
-            state->rows->accumulate(d->dst_c, args->diff_dst + i * d->dst_c,
-                                    args->diff_bias);
+            state->rows->accumulate(d->dst_c, diff_dst + i * d->dst_c, args->diff_bias);
         }
     }
 }

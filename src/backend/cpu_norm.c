@@ -179,16 +179,16 @@ static struct sl_cpu_sums join_sums(const struct sl_cpu_state *state,
 
 /* Mean of a few rows spread over the group: within a fraction of a standard deviation of
  * the group's, and exact where all rows are equal. */
-static void find_shift(const struct sl_cpu_tile *tile, int64_t rows, const float *x,
-                       double *sums, float *shift)
+static void find_shift(const struct sl_cpu_state *state, const struct sl_prepared *op,
+                       int64_t rows, const void *x, double *sums, float *shift)
 {
+    const struct sl_cpu_tile *tile = &op->tile;
     const int64_t taken = rows < SHIFT_ROWS ? rows : SHIFT_ROWS;
     memset(sums, 0, (size_t)tile->c * sizeof(*sums));
     for (int64_t i = 0; i < taken; i++) {
-        const float *row = x + (i * rows / taken) * tile->c;
-        for (int64_t c = 0; c < tile->c; c++) {
-            sums[c] += (double)row[c];
-        }
+        sl_cpu_maps_of(state, &op->desc)
+            ->add_row(tile->c, sl_cpu_at(&op->desc, x, (i * rows / taken) * tile->c),
+                      sums);
     }
     for (int64_t c = 0; c < tile->c; c++) {
         shift[c] = (float)(sums[c] / (double)taken);
@@ -199,17 +199,19 @@ static void find_shift(const struct sl_cpu_tile *tile, int64_t rows, const float
 /* mean = s + sum(x - s) / N, variance = sum(x - s)^2 / N - (sum(x - s) / N)^2 */
 static void find_statistics(const struct sl_cpu_state *state,
                             const struct sl_prepared *op, const struct group *group,
-                            const float *x, const struct room *room)
+                            const void *x, const struct room *room)
 {
+    const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
     float *shift = room->constants[0];
-    find_shift(tile, group->rows, x, room->sums, shift);
+    find_shift(state, op, group->rows, x, room->sums, shift);
 #pragma omp parallel for schedule(static, 1)                                             \
     num_threads(state->threads) if (is_long(tile, group->rows))
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
         const struct sl_cpu_sums sums = sums_of(tile, room, t);
-        state->rows->norm_sums(tile, part.end - part.begin, x + part.begin, shift, &sums);
+        sl_cpu_maps_of(state, d)->norm_sums(tile, part.end - part.begin,
+                                            sl_cpu_at(d, x, part.begin), shift, &sums);
     }
     const struct sl_cpu_sums total = join_sums(state, tile, room);
     for (int64_t c = 0; c < tile->c; c++) {
@@ -247,6 +249,7 @@ static void apply_group(const struct sl_cpu_state *state, const struct sl_prepar
                         const struct group *group, const struct sl_op_args *args,
                         const struct room *room)
 {
+    const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
     float *mean = room->constants[0];
     float *slope = room->constants[1];
@@ -268,8 +271,10 @@ static void apply_group(const struct sl_cpu_state *state, const struct sl_prepar
         const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
         const int64_t at = group->begin + part.begin;
         const bool adds = norm.tail == SL_TAIL_ADD_RELU;
-        state->rows->norm_apply(tile, part.end - part.begin, args->src + at,
-                                adds ? args->added + at : NULL, &norm, args->dst + at);
+        sl_cpu_maps_of(state, d)->norm_apply(tile, part.end - part.begin,
+                                             sl_cpu_at(d, args->src, at),
+                                             adds ? sl_cpu_at(d, args->added, at) : NULL,
+                                             &norm, sl_cpu_at_out(d, args->dst, at));
     }
 }
 
@@ -281,7 +286,8 @@ static void norm_forward(struct sl_cpu_state *state, struct sl_prepared *op,
     for (int k = 0; k < n_groups(&op->desc); k++) {
         const struct group group = group_at(&op->desc, args, k);
         if (op->desc.batch_statistics) {
-            find_statistics(state, op, &group, args->src + group.begin, &room);
+            find_statistics(state, op, &group,
+                            sl_cpu_at(&op->desc, args->src, group.begin), &room);
         }
         apply_group(state, op, &group, args, &room);
     }
@@ -291,19 +297,20 @@ static void norm_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 
 /* The tensors of one thread's range, from its first element on. */
 struct operands {
-    const float *g, *x, *dst; /* dst NULL: no mask */
-    float *diff_src, *diff_added;
+    const void *g, *x, *dst; /* dst NULL: no mask */
+    void *diff_src, *diff_added;
 };
 
 static struct operands operands_at(const struct sl_op_desc *d,
                                    const struct sl_op_args *args, int64_t at)
 {
     return (struct operands){
-        .g = args->diff_dst + at,
-        .x = args->src + at,
-        .dst = d->tail == SL_TAIL_NONE ? NULL : args->dst + at,
-        .diff_src = d->need_diff_src ? args->diff_src + at : NULL,
-        .diff_added = d->tail == SL_TAIL_ADD_RELU ? args->diff_added + at : NULL,
+        .g = sl_cpu_at(d, args->diff_dst, at),
+        .x = sl_cpu_at(d, args->src, at),
+        .dst = d->tail == SL_TAIL_NONE ? NULL : sl_cpu_at(d, args->dst, at),
+        .diff_src = d->need_diff_src ? sl_cpu_at_out(d, args->diff_src, at) : NULL,
+        .diff_added =
+            d->tail == SL_TAIL_ADD_RELU ? sl_cpu_at_out(d, args->diff_added, at) : NULL,
     };
 }
 
@@ -326,8 +333,9 @@ static struct sl_cpu_sums sum_gradients(const struct sl_cpu_state *state,
         const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
         const struct sl_cpu_sums sums = sums_of(tile, room, t);
         const struct operands o = operands_at(&op->desc, args, group->begin + part.begin);
-        state->rows->norm_gradient_sums(tile, part.end - part.begin, o.g, o.x, o.dst,
-                                        mean, o.diff_added, args->diff_added_add, &sums);
+        sl_cpu_maps_of(state, &op->desc)
+            ->norm_gradient_sums(tile, part.end - part.begin, o.g, o.x, o.dst, mean,
+                                 o.diff_added, args->diff_added_add, &sums);
     }
     return join_sums(state, tile, room);
 }
@@ -352,9 +360,9 @@ static void apply_gradients(const struct sl_cpu_state *state,
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
         const struct operands o = operands_at(&op->desc, args, group->begin + part.begin);
-        state->rows->norm_gradient_apply(tile, part.end - part.begin,
-                                         ready ? o.diff_added : o.g, o.x, o.dst, &norm,
-                                         o.diff_src);
+        sl_cpu_maps_of(state, &op->desc)
+            ->norm_gradient_apply(tile, part.end - part.begin, ready ? o.diff_added : o.g,
+                                  o.x, o.dst, &norm, o.diff_src);
     }
 }
 

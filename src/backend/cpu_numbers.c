@@ -174,14 +174,32 @@ double sl_cpu_add(void *opened, int64_t n, const float *x, float *y)
     return join(state, parts);
 }
 
-void sl_cpu_accumulate(const struct sl_cpu_state *state, int64_t n, const float *x,
-                       float *y)
+const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,
+                                         const struct sl_op_desc *desc)
+{
+    return state->rows->maps[desc->type];
+}
+
+const void *sl_cpu_at(const struct sl_op_desc *desc, const void *map, int64_t i)
+{
+    return (const char *)map + i * sl_dtype_bytes(desc->type);
+}
+
+void *sl_cpu_at_out(const struct sl_op_desc *desc, void *map, int64_t i)
+{
+    return (char *)map + i * sl_dtype_bytes(desc->type);
+}
+
+void sl_cpu_accumulate(const struct sl_cpu_state *state, const struct sl_op_desc *desc,
+                       int64_t n, const void *x, void *y)
 {
 #pragma omp parallel for schedule(static, 1)                                             \
     num_threads(state->threads) if (n >= SERIAL_BELOW)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        state->rows->accumulate(part.end - part.begin, x + part.begin, y + part.begin);
+        sl_cpu_maps_of(state, desc)
+            ->accumulate(part.end - part.begin, sl_cpu_at(desc, x, part.begin),
+                         sl_cpu_at_out(desc, y, part.begin));
     }
 }
 

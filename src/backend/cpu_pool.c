@@ -33,7 +33,8 @@ static void maxpool_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        state->rows->maxpool(d, part.begin, part.end, args->src, args->dst, winner);
+        sl_cpu_maps_of(state, d)->maxpool(d, part.begin, part.end, args->src, args->dst,
+                                          winner);
     }
 }
 
@@ -47,8 +48,9 @@ static void maxpool_backward(struct sl_cpu_state *state, struct sl_prepared *op,
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        state->rows->maxpool_backward(d, part.begin, part.end, args->workspace,
-                                      args->diff_dst, args->diff_src_add, args->diff_src);
+        sl_cpu_maps_of(state, d)->maxpool_backward(d, part.begin, part.end,
+                                                   args->workspace, args->diff_dst,
+                                                   args->diff_src_add, args->diff_src);
     }
 }
 
@@ -75,7 +77,7 @@ static void avgpool_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        state->rows->avgpool(d, part.begin, part.end, args->src, args->dst);
+        sl_cpu_maps_of(state, d)->avgpool(d, part.begin, part.end, args->src, args->dst);
     }
 }
 
@@ -89,8 +91,8 @@ static void avgpool_backward(struct sl_cpu_state *state, struct sl_prepared *op,
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        state->rows->avgpool_backward(d, part.begin, part.end, args->diff_dst,
-                                      args->diff_src_add, args->diff_src);
+        sl_cpu_maps_of(state, d)->avgpool_backward(
+            d, part.begin, part.end, args->diff_dst, args->diff_src_add, args->diff_src);
     }
 }
 
@@ -113,28 +115,32 @@ static enum sl_status relu_prepare(struct sl_error *err SL_UNUSED,
 static void relu_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                          const struct sl_op_args *args)
 {
-    const int64_t count = src_count(&op->desc);
+    const struct sl_op_desc *d = &op->desc;
+    const int64_t count = src_count(d);
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
-        state->rows->relu(part.end - part.begin, args->src + part.begin,
-                          args->dst + part.begin);
+        sl_cpu_maps_of(state, d)->relu(part.end - part.begin,
+                                       sl_cpu_at(d, args->src, part.begin),
+                                       sl_cpu_at_out(d, args->dst, part.begin));
     }
 }
 
 static void relu_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                           const struct sl_op_args *args)
 {
-    const int64_t count = src_count(&op->desc);
-    if (!op->desc.need_diff_src) {
+    const struct sl_op_desc *d = &op->desc;
+    const int64_t count = src_count(d);
+    if (!d->need_diff_src) {
         return;
     }
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
-        state->rows->relu_backward(part.end - part.begin, args->dst + part.begin,
-                                   args->diff_dst + part.begin, args->diff_src_add,
-                                   args->diff_src + part.begin);
+        sl_cpu_maps_of(state, d)->relu_backward(
+            part.end - part.begin, sl_cpu_at(d, args->dst, part.begin),
+            sl_cpu_at(d, args->diff_dst, part.begin), args->diff_src_add,
+            sl_cpu_at_out(d, args->diff_src, part.begin));
     }
 }
 

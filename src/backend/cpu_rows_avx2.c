@@ -5,4 +5,6 @@
  */
 #define SL_CPU_ROWS sl_cpu_rows_avx2
 #define SL_CPU_ROWS_NAME "avx2"
+#define SL_CPU_ROWS_MAPS_F32 sl_cpu_maps_f32_avx2
+#define SL_CPU_ROWS_MAPS_BF16 sl_cpu_maps_bf16_avx2
 #include "backend/cpu_rows_body.h"

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the cpu backend: the table of its row and element loops. The loops are plain
- * C, written once (cpu_rows_body.h) and compiled for several instruction sets
- * (cpu_rows_*.c); a device picks one with sl_cpu_rows_at(0) when it is opened. They
- * are serial and know nothing of threads: a caller gives each thread a range of its own,
- * so that results depend on the number of threads only.
+ * Private to the cpu backend: the tables of its loops over rows and elements (losses,
+ * embeddings, flat memory) and over feature maps. The loops are plain C, written once
+ * (cpu_rows_body.h; cpu_maps_body.h, which is compiled for each type of the maps) and
+ * compiled for several instruction sets (cpu_rows_*.c, cpu_maps_*.c); only what the
+ * compiler cannot make is written by hand beside them (cpu_maps_bf16_avx512bf16.c). A
+ * device picks one table with sl_cpu_rows_at(0) when it is opened. They are serial and
+ * know nothing of threads: a caller gives each thread a range of its own, so that results
+ * depend on the number of threads only.
  */
 #ifndef SRC_BACKEND_CPU_ROWS_INT_H
 #define SRC_BACKEND_CPU_ROWS_INT_H
@@ -44,40 +47,49 @@ struct sl_cpu_softmax {
     double log_sum;
 };
 
-struct sl_cpu_rows {
-    const char *name;
-
+/* Loops over feature maps of one type; their void pointers are to values of it. */
+struct sl_cpu_maps {
     /* norm (cpu_norm.c): sums of (x - shift) and its square; shift repeated over the tile
      */
-    void (*norm_sums)(const struct sl_cpu_tile *tile, int64_t count, const float *x,
+    void (*norm_sums)(const struct sl_cpu_tile *tile, int64_t count, const void *x,
                       const float *shift, const struct sl_cpu_sums *sums);
     /* added: SL_TAIL_ADD_RELU only */
-    void (*norm_apply)(const struct sl_cpu_tile *tile, int64_t count, const float *x,
-                       const float *added, const struct sl_cpu_norm_forward *norm,
-                       float *y);
+    void (*norm_apply)(const struct sl_cpu_tile *tile, int64_t count, const void *x,
+                       const void *added, const struct sl_cpu_norm_forward *norm,
+                       void *y);
     /* sums of g and g (x - mean), g masked by dst when that is not NULL; diff_added (may
      * be NULL) gets g, written or added */
     void (*norm_gradient_sums)(const struct sl_cpu_tile *tile, int64_t count,
-                               const float *g, const float *x, const float *dst,
-                               const float *mean, float *diff_added, bool diff_added_add,
+                               const void *g, const void *x, const void *dst,
+                               const float *mean, void *diff_added, bool diff_added_add,
                                const struct sl_cpu_sums *sums);
     void (*norm_gradient_apply)(const struct sl_cpu_tile *tile, int64_t count,
-                                const float *g, const float *x, const float *dst,
-                                const struct sl_cpu_norm_backward *norm, float *diff);
+                                const void *g, const void *x, const void *dst,
+                                const struct sl_cpu_norm_backward *norm, void *diff);
 
     /* pooling and ReLU (cpu_pool.c), pictures begin .. end of the op */
     void (*maxpool)(const struct sl_op_desc *d, int64_t begin, int64_t end,
-                    const float *src, float *dst, uint8_t *winner);
+                    const void *src, void *dst, uint8_t *winner);
     void (*maxpool_backward)(const struct sl_op_desc *d, int64_t begin, int64_t end,
-                             const uint8_t *winner, const float *diff_dst, bool add,
-                             float *diff_src);
+                             const uint8_t *winner, const void *diff_dst, bool add,
+                             void *diff_src);
     void (*avgpool)(const struct sl_op_desc *d, int64_t begin, int64_t end,
-                    const float *src, float *dst);
+                    const void *src, float *dst);
     void (*avgpool_backward)(const struct sl_op_desc *d, int64_t begin, int64_t end,
-                             const float *diff_dst, bool add, float *diff_src);
-    void (*relu)(int64_t n, const float *x, float *y);
-    void (*relu_backward)(int64_t n, const float *dst, const float *g, bool add,
-                          float *diff);
+                             const float *diff_dst, bool add, void *diff_src);
+    void (*relu)(int64_t n, const void *x, void *y);
+    void (*relu_backward)(int64_t n, const void *dst, const void *g, bool add,
+                          void *diff);
+
+    void (*put)(int64_t n, const float *x, void *y);       /* y = x */
+    void (*accumulate)(int64_t n, const void *x, void *y); /* y += x */
+    /* the first few values of a channel, row by row, for a shift: sums[c] += x[c] */
+    void (*add_row)(int64_t n, const void *x, double *sums);
+};
+
+struct sl_cpu_rows {
+    const char *name;
+    const struct sl_cpu_maps *maps[2]; /* by type: SL_F32, SL_BF16 */
 
     /* flat memory (cpu_numbers.c, cpu_conv.c) */
     double (*dot)(int64_t n, const float *a, const float *b);
@@ -114,6 +126,13 @@ struct sl_cpu_rows {
 extern const struct sl_cpu_rows sl_cpu_rows_base;
 extern const struct sl_cpu_rows sl_cpu_rows_avx2;
 extern const struct sl_cpu_rows sl_cpu_rows_avx512;
+extern const struct sl_cpu_rows sl_cpu_rows_avx512bf16;
+
+extern const struct sl_cpu_maps sl_cpu_maps_f32_base, sl_cpu_maps_bf16_base;
+extern const struct sl_cpu_maps sl_cpu_maps_f32_avx2, sl_cpu_maps_bf16_avx2;
+extern const struct sl_cpu_maps sl_cpu_maps_f32_avx512, sl_cpu_maps_bf16_avx512;
+/* By hand, for machines whose vector unit has bfloat16. */
+extern const struct sl_cpu_maps sl_cpu_maps_bf16_avx512bf16;
 
 /* Tables this machine can run, best first; NULL past the end. Tests go through all. */
 const struct sl_cpu_rows *sl_cpu_rows_at(int i);

@@ -8,8 +8,11 @@
 const struct sl_cpu_rows *sl_cpu_rows_at(int i)
 {
     const struct sl_cpu_features features = sl_cpu_features();
-    const struct sl_cpu_rows *usable[4] = {NULL};
+    const struct sl_cpu_rows *usable[5] = {NULL};
     int n = 0;
+    if (features.avx512_bf16) {
+        usable[n++] = &sl_cpu_rows_avx512bf16;
+    }
     if (features.avx512) {
         usable[n++] = &sl_cpu_rows_avx512;
     }

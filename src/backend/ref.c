@@ -23,6 +23,11 @@ static void ref_close(void *state SL_UNUSED)
 {
 }
 
+static bool ref_computes(void *state SL_UNUSED, enum sl_dtype type)
+{
+    return type == SL_F32;
+}
+
 static void ref_describe(void *state SL_UNUSED, char *dst, size_t size)
 {
     (void)snprintf(dst, size, "%s: plain loops, 1 thread", SL_REF_TITLE);
@@ -44,6 +49,13 @@ static void ref_move(void *state SL_UNUSED, void *dst, const void *src, size_t b
     if (bytes > 0) {
         memmove(dst, src, bytes);
     }
+}
+
+static void ref_put_map(void *state SL_UNUSED, enum sl_dtype type, int64_t n,
+                        const float *host, void *dst)
+{
+    SL_ASSERT(type == SL_F32);
+    ref_move(NULL, dst, host, (size_t)n * sizeof(real));
 }
 
 static void ref_zero(void *state SL_UNUSED, void *dst, size_t bytes)
@@ -121,6 +133,11 @@ static enum sl_status check_norm(struct sl_error *err, const struct sl_op_desc *
 static enum sl_status check_desc(struct sl_error *err, const struct sl_op_desc *d)
 {
     SL_ASSERT(d->kind >= 0 && d->kind < SL_OP_KINDS);
+    if (d->type != SL_F32) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "%s: %s computes in float32 only, not in %s; use --precision fp32",
+                       kind_names[d->kind], SL_REF_TITLE, sl_dtype_name(d->type));
+    }
     if (d->n < 1 || d->src_h < 1 || d->src_w < 1 || d->src_c < 1 || d->dst_h < 1 ||
         d->dst_w < 1 || d->dst_c < 1) {
         return SL_FAIL(
@@ -323,12 +340,14 @@ const struct sl_backend SL_REF_TABLE = {
     .name = SL_REF_TITLE,
     .open = ref_open,
     .close = ref_close,
+    .computes = ref_computes,
     .describe = ref_describe,
     .alloc = ref_alloc,
     .free = ref_free,
     .put = ref_move,
     .get = ref_move,
     .copy = ref_move,
+    .put_map = ref_put_map,
     .zero = ref_zero,
     .prepare = ref_prepare,
     .drop = ref_drop,

@@ -32,6 +32,7 @@ struct sl_frozen {
     const struct sl_net *net;
     const struct sl_params *params;
     struct sl_stats *stats; /* read only: INFER */
+    enum sl_dtype type;     /* compute type of feature maps; features are float32 */
 };
 struct sl_features_config {
     const struct sl_source *source;

@@ -64,8 +64,8 @@ static int64_t count_of(const struct sl_features_config *config)
 struct passes {
     struct sl_plan *plan[SL_WIDTHS_MAX];
     void *block[SL_WIDTHS_MAX];
-    float *pictures; /* (batch, size, size, 3) in backend memory */
-    size_t picture_bytes;
+    void *pictures;  /* (batch, size, size, 3) of the model's type in backend memory */
+    int64_t picture; /* values of one */
 };
 
 static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *model,
@@ -73,7 +73,7 @@ static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *
                                   const int *widths, int n_widths, struct passes *passes)
 {
     const struct sl_device *device = model->device;
-    size_t side = (size_t)config->recipe.size;
+    int64_t side = config->recipe.size;
     for (int i = 0; i < n_widths; i++) {
         SL_TRY(sl_plan_create(
             err,
@@ -85,6 +85,7 @@ static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *
                 .role = SL_ROLE_INFER,
                 .groups = 1,
                 .output = config->head ? model->net->embedding : model->net->features,
+                .type = model->type,
             },
             &passes->plan[i]));
         SL_TRY(device->table->alloc(err, device->state, "evaluation",
@@ -92,12 +93,11 @@ static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *
         sl_plan_attach(passes->plan[i], passes->block[i]);
         sl_exec_refresh(passes->plan[i], model->params);
     }
-    void *memory = NULL;
-    passes->picture_bytes = side * side * 3 * sizeof(float);
-    SL_TRY(device->table->alloc(err, device->state, "pictures",
-                                passes->picture_bytes * (size_t)config->batch, &memory));
-    passes->pictures = memory;
-    return SL_OK;
+    passes->picture = side * side * 3;
+    return device->table->alloc(
+        err, device->state, "pictures",
+        (size_t)(passes->picture * config->batch * sl_dtype_bytes(model->type)),
+        &passes->pictures);
 }
 
 static void close_passes(const struct sl_device *device, struct passes *passes)
@@ -120,8 +120,8 @@ static void run_batch(const struct sl_frozen *model, const struct passes *passes
 {
     const struct sl_device *device = model->device;
     size_t rows = (size_t)batch->rows;
-    device->table->put(device->state, passes->pictures, batch->views[0],
-                       passes->picture_bytes * rows);
+    device->table->put_map(device->state, model->type, passes->picture * batch->rows,
+                           batch->views[0], passes->pictures);
     for (int i = 0; i < n_widths; i++) {
         struct sl_features *to = &features[i];
         const float *output = sl_exec_forward(passes->plan[i], model->params,

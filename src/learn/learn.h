@@ -93,6 +93,7 @@ struct sl_trainer_config {
     double distill_weight;      /* alpha; taken as 0 when distill is NONE */
     double distill_temperature; /* tau, student and teacher */
     double width_weights[SL_WIDTHS_MAX];
+    enum sl_dtype type; /* compute type of feature maps: SL_F32 or SL_BF16 */
     int skip_nonfinite; /* that many steps in a row may be discarded; 0 = none */
     bool reuse_off;     /* plans without memory reuse, for tests */
 };

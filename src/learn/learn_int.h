@@ -84,9 +84,10 @@ void sl_contrast_loss(const struct sl_contrast *contrast, const struct sl_query 
  * a narrower one is taught by it. */
 struct sl_mocov2 {
     int n_embeddings, n_logits; /* slots */
-    float *pictures;            /* (rows, h, w, c): keys' first, then the queries' */
-    float *keys;                /* (rows, dim) */
-    float *norms;               /* (rows) */
+    void *pictures; /* (rows, h, w, c) of the trainer's type: keys' first, then
+                       the queries' */
+    float *keys;    /* (rows, dim) */
+    float *norms;   /* (rows) */
     float *embedding[SL_WIDTHS_MAX];
     float *logits[SL_WIDTHS_MAX];
     float *diff_logits, *diff_embedding, *diff_output, *scratch;

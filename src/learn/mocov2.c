@@ -42,7 +42,9 @@ size_t sl_mocov2_layout(struct sl_mocov2 *method, const struct sl_trainer_config
     for (int i = 0; i < method->n_logits; i++) {
         method->logits[i] = take(base, &used, logits);
     }
-    method->pictures = take(base, &used, rows * picture);
+    method->pictures =
+        take(base, &used,
+             rows * picture * sl_dtype_bytes(config->type) / (int64_t)sizeof(float));
     method->keys = take(base, &used, rows * dim);
     method->norms = take(base, &used, rows);
     method->diff_logits = take(base, &used, logits);
@@ -151,6 +153,29 @@ static enum sl_status fail_gradient(struct sl_error *err,
 
 /* ---- the step ---------------------------------------------------------------------- */
 
+/* Pictures of a view, `order` of them (NULL: as they come), into the memory that the
+ * passes read, in their type. */
+static void put_pictures(struct sl_trainer *trainer, const float *view,
+                         const int32_t *order)
+{
+    const struct sl_device *device = trainer->device;
+    const enum sl_dtype type = trainer->config.type;
+    const struct sl_value *input = &trainer->net->values[trainer->net->input];
+    const int64_t rows = trainer->config.batch;
+    const int64_t picture = (int64_t)input->height * input->width *
+                            sl_net_channels(trainer->net, trainer->net->input, 0);
+    char *to = trainer->method.pictures;
+
+    if (order == NULL) {
+        device->table->put_map(device->state, type, rows * picture, view, to);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        device->table->put_map(device->state, type, picture, view + order[i] * picture,
+                               to + i * picture * sl_dtype_bytes(type));
+    }
+}
+
 /* Target average, then keys of view 1. With bn_splits > 1 the rows are permuted first, so
  * that key groups differ from query groups, and the embeddings put back in order after.
  */
@@ -160,9 +185,6 @@ static void make_keys(struct sl_trainer *trainer, const struct sl_batch *batch)
     const struct sl_backend *table = device->table;
     struct sl_mocov2 *method = &trainer->method;
     int64_t rows = trainer->config.batch, dim = method->queue.dim;
-    const struct sl_value *input = &trainer->net->values[trainer->net->input];
-    int64_t picture = (int64_t)input->height * input->width *
-                      sl_net_channels(trainer->net, trainer->net->input, 0);
     bool shuffled = trainer->config.bn_splits > 1;
     if (shuffled) {
         for (int32_t i = 0; i < rows; i++) {
@@ -171,15 +193,8 @@ static void make_keys(struct sl_trainer *trainer, const struct sl_batch *batch)
         struct sl_rng rng = sl_rng_at(trainer->config.seed, SL_RNG_KEY_SHUFFLE,
                                       (uint32_t)trainer->step, 0);
         sl_rng_shuffle(&rng, method->order, rows);
-        for (int64_t i = 0; i < rows; i++) {
-            table->put(device->state, method->pictures + i * picture,
-                       batch->views[1] + method->order[i] * picture,
-                       (size_t)picture * sizeof(float));
-        }
-    } else {
-        table->put(device->state, method->pictures, batch->views[1],
-                   (size_t)(rows * picture) * sizeof(float));
     }
+    put_pictures(trainer, batch->views[1], shuffled ? method->order : NULL);
     table->average(device->state, trainer->net->total,
                    (float)trainer->config.ema_momentum, trainer->params->weight,
                    trainer->target->weight);
@@ -273,21 +288,16 @@ enum sl_status sl_mocov2_gradients(struct sl_error *err, struct sl_trainer *trai
                                    const struct sl_batch *batch,
                                    struct sl_step_numbers *numbers)
 {
-    const struct sl_device *device = trainer->device;
-    const struct sl_value *input = &trainer->net->values[trainer->net->input];
     struct sl_mocov2 *method = &trainer->method;
     int64_t rows = trainer->config.batch;
-    size_t bytes = (size_t)(rows * input->height * input->width *
-                            sl_net_channels(trainer->net, trainer->net->input, 0)) *
-                   sizeof(float);
     double start = sl_clock();
     make_keys(trainer, batch);
-    device->table->put(device->state, method->pictures, batch->views[0], bytes);
+    put_pictures(trainer, batch->views[0], NULL);
     double now = sl_clock();
     trainer->times = (struct sl_step_times){.keys = now - start};
 
     const struct sl_contrast contrast = {
-        .device = device,
+        .device = trainer->device,
         .rows = rows,
         .dim = method->queue.dim,
         .negatives = method->queue.capacity,

@@ -68,6 +68,7 @@ static enum sl_status create_plans(struct sl_error *err, struct sl_trainer *trai
         .groups = trainer->config.bn_splits,
         .output = trainer->net->embedding,
         .reuse_off = trainer->config.reuse_off,
+        .type = trainer->config.type,
     };
     config.role = SL_ROLE_TARGET;
     SL_TRY(sl_plan_create(err, &config, &trainer->target_plan));

@@ -14,12 +14,12 @@ static void *at(const struct sl_plan *plan, int64_t offset)
 }
 
 /* A value's memory; the input is the caller's. */
-static float *value_at(const struct sl_plan *plan, int value)
+static void *value_at(const struct sl_plan *plan, int value)
 {
     return at(plan, plan->values[value].offset);
 }
 
-static float *diff_at(const struct sl_plan *plan, int value)
+static void *diff_at(const struct sl_plan *plan, int value)
 {
     return at(plan, plan->diffs[value].offset);
 }
@@ -113,7 +113,7 @@ static void forward_norm(const struct sl_plan *plan, const struct sl_call *call,
 }
 
 const float *sl_exec_forward(struct sl_plan *plan, const struct sl_params *params,
-                             struct sl_stats *stats, const float *pictures)
+                             struct sl_stats *stats, const void *pictures)
 {
     const struct sl_device *device = plan->config.device;
 

@@ -201,6 +201,7 @@ struct sl_plan_config {
     int output;     /* value id to compute: net->embedding or net->features; later ops are
                        left out */
     bool reuse_off; /* every value its own memory; a test demands equal bits */
+    enum sl_dtype type; /* of feature maps: SL_F32 or SL_BF16 (backend.h) */
 };
 
 /* Several plans share one block of memory: attach each to the block of the largest. A
@@ -219,18 +220,21 @@ void sl_plan_attach(struct sl_plan *plan, void *block);
  * birth, death (in ops; see plan.c), offset in the block. */
 void sl_plan_print(const struct sl_plan *plan, struct sl_text *text);
 int sl_plan_output_channels(const struct sl_plan *plan);
+/* The type in which the plan's forward wants its pictures. */
+enum sl_dtype sl_plan_type(const struct sl_plan *plan);
 
 /* ---- executor (exec.c) ------------------------------------------------------------- */
 
 /* Packs the weights of the plan's width; to be called after an update, and after another
  * plan used the block. */
 void sl_exec_refresh(struct sl_plan *plan, const struct sl_params *params);
-/* pictures (batch, h, w, 3) in backend memory; returns the output (batch, channels)
- * inside the block, valid until the block is used again. TRAIN and TARGET update `stats`
+/* pictures (batch, h, w, 3) in backend memory and of the plan's type (backend's put_map);
+ * returns the output (batch, channels), always float32, inside the block, valid until the
+ * block is used again. TRAIN and TARGET update `stats`
  * of the plan's width (momentum 0.1, after the norm ran); INFER reads them. `pictures`
  * must stay as it is until backward is done. */
 const float *sl_exec_forward(struct sl_plan *plan, const struct sl_params *params,
-                             struct sl_stats *stats, const float *pictures);
+                             struct sl_stats *stats, const void *pictures);
 /* From d loss / d output (batch, channels) to the gradients: adds this pass's gradient to
  * params->diff and returns the sum of its squares (this width's own gradient, before the
  * sum over widths). Once per forward. */

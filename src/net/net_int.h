@@ -58,8 +58,9 @@ struct sl_plan {
     struct sl_item *workspaces;     /* by call */
     int64_t packed_bytes, item_bytes, scratch_bytes;
     unsigned char *block;
-    const float *pictures; /* of the last forward */
-    bool can_backward;     /* a forward whose backward has not run */
+    enum sl_dtype *types; /* by value id */
+    const void *pictures; /* of the last forward */
+    bool can_backward;    /* a forward whose backward has not run */
 };
 
 #endif

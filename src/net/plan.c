@@ -40,11 +40,12 @@ static bool reserve(int64_t *total, int64_t bytes, int64_t *offset)
 }
 
 /* Bytes of a value of the net at the plan's width and batch. */
-static bool value_bytes(const struct sl_plan_config *config, int value, int64_t *bytes)
+static bool value_bytes(const struct sl_plan *plan, int value, int64_t *bytes)
 {
+    const struct sl_plan_config *config = &plan->config;
     const struct sl_value *v = &config->net->values[value];
 
-    *bytes = (int64_t)sizeof(float);
+    *bytes = sl_dtype_bytes(plan->types[value]);
     return sl_mul_checked(*bytes, config->batch, bytes) &&
            sl_mul_checked(*bytes, v->height, bytes) &&
            sl_mul_checked(*bytes, v->width, bytes) &&
@@ -82,11 +83,30 @@ static enum sl_status choose_ops(struct sl_error *err, struct sl_plan *plan)
     return SL_OK;
 }
 
+/* ---- types ------------------------------------------------------------------------- */
+
+/* Feature maps have the plan's type; pooled features and all that follows are float32. */
+static enum sl_status find_types(struct sl_error *err, struct sl_plan *plan)
+{
+    const struct sl_net *net = plan->config.net;
+
+    SL_TRY(sl_arena_alloc(err, plan->arena, net->n_values, sizeof *plan->types,
+                          &plan->types));
+    plan->types[net->input] = plan->config.type;
+    for (int i = 0; i < net->n_ops; i++) {
+        const struct sl_op *op = &net->ops[i];
+        bool ends_maps = op->kind == SL_OP_AVGPOOL || op->kind == SL_OP_LINEAR;
+        plan->types[op->dst] = ends_maps ? SL_F32 : plan->types[op->src];
+        SL_ASSERT(op->kind != SL_OP_LINEAR || plan->types[op->src] == SL_F32);
+    }
+    return SL_OK;
+}
+
 /* ---- preparing ops ----------------------------------------------------------------- */
 
-static struct sl_op_desc describe(const struct sl_plan_config *config,
-                                  const struct sl_op *op)
+static struct sl_op_desc describe(const struct sl_plan *plan, const struct sl_op *op)
 {
+    const struct sl_plan_config *config = &plan->config;
     const struct sl_net *net = config->net;
     const struct sl_value *src = &net->values[op->src];
     const struct sl_value *dst = &net->values[op->dst];
@@ -98,6 +118,7 @@ static struct sl_op_desc describe(const struct sl_plan_config *config,
 
     return (struct sl_op_desc){
         .kind = op->kind,
+        .type = plan->types[op->src],
         .n = config->batch,
         .src_h = src->height,
         .src_w = src->width,
@@ -139,7 +160,7 @@ static enum sl_status prepare_ops(struct sl_error *err, struct sl_plan *plan)
 
     for (int k = 0; k < plan->n_calls; k++) {
         struct sl_call *call = &plan->calls[k];
-        call->desc = describe(&plan->config, call->op);
+        call->desc = describe(plan, call->op);
         SL_TRY(check_statistics(err, call));
         SL_TRY(device->table->prepare(err, device->state, &call->desc, &call->prepared,
                                       &call->sizes));
@@ -222,7 +243,7 @@ static enum sl_status size_items(struct sl_error *err, struct sl_plan *plan)
 
     for (int v = 0; v < config->net->n_values; v++) {
         int64_t bytes = 0;
-        if (!value_bytes(config, v, &bytes)) {
+        if (!value_bytes(plan, v, &bytes)) {
             return too_large(err, config);
         }
         plan->values[v].bytes = v == config->net->input ? 0 : bytes;
@@ -425,6 +446,7 @@ static enum sl_status alloc_items(struct sl_error *err, struct sl_plan *plan)
 static enum sl_status make(struct sl_error *err, struct sl_plan *plan)
 {
     SL_TRY(choose_ops(err, plan));
+    SL_TRY(find_types(err, plan));
     SL_TRY(alloc_items(err, plan));
     SL_TRY(prepare_ops(err, plan));
     SL_TRY(order_writers(err, plan));
@@ -492,6 +514,11 @@ void sl_plan_attach(struct sl_plan *plan, void *block)
 {
     plan->block = block;
     plan->can_backward = false;
+}
+
+enum sl_dtype sl_plan_type(const struct sl_plan *plan)
+{
+    return plan->config.type;
 }
 
 int sl_plan_output_channels(const struct sl_plan *plan)

@@ -138,7 +138,7 @@ static void test_bad_values(void **state)
     REFUSED(2, "--batch-size", CLI_DATA, "-o", "run", CLI_NET, "-b", "0");
     REFUSED(2, "--batch-size", CLI_DATA, "-o", "run", CLI_NET, "-b", "12x");
     REFUSED(2, "--lr", CLI_DATA, "-o", "run", CLI_NET, "--lr", "nan");
-    REFUSED(2, "bf16", CLI_DATA, "-o", "run", CLI_NET, "--precision", "bf16");
+    REFUSED(2, "fp16", CLI_DATA, "-o", "run", CLI_NET, "--precision", "fp16");
     REFUSED(2, "resnet19", CLI_DATA, "-o", "run", CLI_NET, "-a", "resnet19");
     REFUSED(2, "--moco-k 33", CLI_DATA, "-o", "run", CLI_NET, "--moco-k", "33");
     REFUSED(2, "--bn-splits 3", CLI_DATA, "-o", "run", CLI_NET, "--bn-splits", "3");

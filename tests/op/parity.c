@@ -7,6 +7,10 @@
  * max|a - b| <= tolerance max|b| per tensor, with the tolerances of one table below,
  * which docs/vendor-differences.md explains. Backward gets ref's output for its ReLU
  * mask, so that a rounding at the kink does not count.
+ *
+ * In bfloat16 both sides are given the same numbers, rounded beforehand; what cpu then
+ * writes as bfloat16 may besides be off by that rounding, half a unit in the last place
+ * of each value.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -59,7 +63,8 @@ static double worst[SL_OP_KINDS][QUANTITIES];
 
 /* ---- one op on one backend --------------------------------------------------------- */
 
-/* What both backends are given. Channel vectors have dst_c values. */
+/* What both backends are given; maps also as bfloat16, for ops of that type. Channel
+ * vectors have dst_c values. */
 struct given {
     const char *text;
     struct sl_op_desc desc;
@@ -69,14 +74,17 @@ struct given {
     int64_t slice_offset;
     float *src, *added, *diff_dst, *master, *bias, *scale, *shift, *running_mean,
         *running_variance;
+    uint16_t *src16, *added16, *diff_dst16;
 };
 
+/* Maps of a bfloat16 op are made in the second row and widened into the first. */
 struct made {
     struct sl_device device;
     struct sl_prepared *op;
     struct sl_op_sizes sizes;
     float *dst, *diff_src, *diff_added, *diff_master, *diff_bias, *diff_scale,
         *diff_shift;
+    uint16_t *dst16, *diff_src16, *diff_added16, *mask16;
     void *packed, *packed_diff, *workspace, *scratch;
     double squares;
 };
@@ -106,6 +114,31 @@ static float *random_floats(int64_t count, uint32_t draw, float scale)
     float *memory = floats(count, 0.0f);
     sl_rng_fill_normal(2026, SL_RNG_TEST, draw, scale, count, memory);
     return memory;
+}
+
+/* ---- bfloat16 ---------------------------------------------------------------------- */
+
+static uint16_t *bf16_of(int64_t n, const float *x)
+{
+    uint16_t *half = bytes_of((size_t)n * sizeof(*half));
+    sl_cpu_maps_bf16_base.put(n, x, half);
+    return half;
+}
+
+static void widen(int64_t n, const uint16_t *half, float *x)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t bits = (uint32_t)half[i] << 16;
+        memcpy(&x[i], &bits, sizeof(bits));
+    }
+}
+
+/* Rounds the numbers themselves, and gives them in bfloat16. */
+static uint16_t *round_to_bf16(int64_t n, float *x)
+{
+    uint16_t *half = bf16_of(n, x);
+    widen(n, half, x);
+    return half;
 }
 
 static bool has_weights(const struct sl_op_desc *d)
@@ -160,6 +193,17 @@ static void given_init(struct given *g, const char *text, const struct sl_op_des
     }
 }
 
+static void given_round(struct given *g)
+{
+    g->src16 = round_to_bf16(g->n_src, g->src);
+    g->added16 = round_to_bf16(g->n_dst, g->added);
+    /* A pooled map's gradient is float32. */
+    float *diff_dst = g->diff_dst;
+    g->diff_dst16 = g->desc.kind == SL_OP_AVGPOOL ? bf16_of(g->n_dst, diff_dst)
+                                                  : round_to_bf16(g->n_dst, diff_dst);
+    sl_heap_free(round_to_bf16(g->n_master, g->master));
+}
+
 static void given_finish(struct given *g)
 {
     float *const all[] = {g->src,    g->added,        g->diff_dst,
@@ -168,12 +212,20 @@ static void given_finish(struct given *g)
     for (int i = 0; i < SL_COUNT(all); i++) {
         sl_heap_free(all[i]);
     }
+    sl_heap_free(g->src16);
+    sl_heap_free(g->added16);
+    sl_heap_free(g->diff_dst16);
 }
 
 static void made_init(struct made *m, const struct given *g, struct sl_device device)
 {
     struct sl_error err = {0};
-    const struct sl_op_desc *d = &g->desc;
+    struct sl_op_desc desc = g->desc;
+    const struct sl_op_desc *d = &desc;
+    if (!device.table->computes(device.state, d->type) &&
+        strcmp(device.table->name, "ref") == 0) {
+        desc.type = SL_F32;
+    }
     *m = (struct made){.device = device};
     if (device.table->prepare(&err, device.state, d, &m->op, &m->sizes) != SL_OK) {
         fail_msg("%s: %s", g->text, err.text);
@@ -185,6 +237,11 @@ static void made_init(struct made *m, const struct given *g, struct sl_device de
     m->diff_bias = floats(d->dst_c, NAN);
     m->diff_scale = floats(d->dst_c, NAN);
     m->diff_shift = floats(d->dst_c, NAN);
+    if (d->type == SL_BF16) {
+        m->dst16 = bf16_of(g->n_dst, m->dst);
+        m->diff_src16 = bf16_of(g->n_src, m->diff_src);
+        m->diff_added16 = bf16_of(g->n_dst, m->diff_added);
+    }
     m->packed = bytes_of(m->sizes.packed);
     m->packed_diff = bytes_of(m->sizes.packed_diff);
     m->workspace = bytes_of(m->sizes.workspace);
@@ -197,19 +254,33 @@ static void made_init(struct made *m, const struct given *g, struct sl_device de
 
 static void made_finish(struct made *m)
 {
-    void *const all[] = {m->dst,         m->diff_src,   m->diff_added, m->diff_master,
-                         m->diff_bias,   m->diff_scale, m->diff_shift, m->packed,
-                         m->packed_diff, m->workspace,  m->scratch};
+    void *const all[] = {m->dst,         m->diff_src,     m->diff_added, m->diff_master,
+                         m->diff_bias,   m->diff_scale,   m->diff_shift, m->packed,
+                         m->packed_diff, m->workspace,    m->scratch,    m->dst16,
+                         m->diff_src16,  m->diff_added16, m->mask16};
     m->device.table->drop(m->device.state, m->op);
     for (int i = 0; i < SL_COUNT(all); i++) {
         sl_heap_free(all[i]);
     }
 }
 
+/* The same with the maps in bfloat16. */
+static void narrow_args(const struct given *g, struct made *m, struct sl_op_args *args)
+{
+    args->src = g->src16;
+    args->added = args->added == NULL ? NULL : g->added16;
+    if (g->desc.kind != SL_OP_AVGPOOL) {
+        args->dst = m->dst16;
+        args->diff_dst = g->diff_dst16;
+    }
+    args->diff_src = args->diff_src == NULL ? NULL : m->diff_src16;
+    args->diff_added = args->diff_added == NULL ? NULL : m->diff_added16;
+}
+
 static struct sl_op_args args_of(const struct given *g, struct made *m)
 {
     const struct sl_op_desc *d = &g->desc;
-    return (struct sl_op_args){
+    struct sl_op_args args = {
         .src = g->src,
         .added = d->tail == SL_TAIL_ADD_RELU ? g->added : NULL,
         .dst = m->dst,
@@ -231,6 +302,10 @@ static struct sl_op_args args_of(const struct given *g, struct made *m)
         .diff_scale = m->diff_scale,
         .diff_shift = m->diff_shift,
     };
+    if (m->dst16 != NULL) {
+        narrow_args(g, m, &args);
+    }
+    return args;
 }
 
 static void run_forward(const struct given *g, struct made *m)
@@ -241,15 +316,26 @@ static void run_forward(const struct given *g, struct made *m)
     }
     const struct sl_op_args args = args_of(g, m);
     m->device.table->forward(m->device.state, m->op, &args);
+    if (m->dst16 != NULL && g->desc.kind != SL_OP_AVGPOOL) {
+        widen(g->n_dst, m->dst16, m->dst);
+    }
 }
 
 /* dst: whose ReLU mask is used */
 static void run_backward(const struct given *g, struct made *m, float *dst)
 {
     struct sl_op_args args = args_of(g, m);
-    args.dst = m->sizes.backward_reads_dst ? dst : NULL;
+    if (m->dst16 != NULL) {
+        m->mask16 = bf16_of(g->n_dst, dst);
+    }
+    const void *mask = m->dst16 != NULL ? (const void *)m->mask16 : dst;
+    args.dst = m->sizes.backward_reads_dst ? (void *)mask : NULL;
     args.src = m->sizes.backward_reads_src ? args.src : NULL;
     m->device.table->backward(m->device.state, m->op, &args);
+    if (m->dst16 != NULL) {
+        widen(g->n_src, m->diff_src16, m->diff_src);
+        widen(g->n_dst, m->diff_added16, m->diff_added);
+    }
     if (has_weights(&g->desc)) {
         const struct sl_slice slice = slice_in(g, m->diff_master);
         m->squares =
@@ -258,6 +344,19 @@ static void run_backward(const struct given *g, struct made *m, float *dst)
 }
 
 /* ---- comparison -------------------------------------------------------------------- */
+
+/* Half a unit in the last place of a map's value; a convolution's gradient that is added
+ * was rounded before as well. */
+static double rounding_of(const struct given *g, enum quantity quantity, float value)
+{
+    const bool is_map = quantity == DST || quantity == DIFF_SRC || quantity == DIFF_ADDED;
+    if (g->desc.type != SL_BF16 || !is_map) {
+        return 0.0;
+    }
+    const bool twice = g->add && g->desc.kind == SL_OP_CONV && quantity == DIFF_SRC;
+    const double before = twice ? fabs((double)value - (double)base_value) : 0.0;
+    return (fabs((double)value) + before) / 256.0;
+}
 
 static void compare(const struct given *g, enum quantity quantity, int64_t n,
                     const float *a, const float *b)
@@ -271,7 +370,8 @@ static void compare(const struct given *g, enum quantity quantity, int64_t n,
                      quantity_names[quantity], g->desc.src_c, (double)a[i], (long long)i,
                      (double)b[i]);
         }
-        distance = fmax(distance, fabs((double)a[i] - (double)b[i]));
+        distance = fmax(distance, fabs((double)a[i] - (double)b[i]) -
+                                      rounding_of(g, quantity, b[i]));
         size = fmax(size, fabs((double)b[i]));
     }
     worst[kind][quantity] =
@@ -377,6 +477,9 @@ static void check_op(const struct devices *devices, const char *text,
     struct given given;
     struct made ref;
     given_init(&given, text, desc, add);
+    if (desc->type == SL_BF16) {
+        given_round(&given);
+    }
     made_init(&ref, &given, devices->at[0]);
     run_forward(&given, &ref);
     if (desc->backward) {
@@ -398,7 +501,7 @@ static void check_op(const struct devices *devices, const char *text,
     given_finish(&given);
 }
 
-static void check_kind(enum sl_op_kind kind)
+static void check_kind_in(enum sl_op_kind kind, enum sl_dtype type)
 {
     struct devices devices;
     int checked = 0;
@@ -412,6 +515,7 @@ static void check_kind(enum sl_op_kind kind)
         }
         for (int w = 0; parsed.desc.kind == kind && w < SL_COUNT(widths); w++) {
             struct sl_op_desc desc = sl_case_at(&parsed, widths[w]);
+            desc.type = type;
             check_op(&devices, text, &desc, false);
             check_op(&devices, text, &desc, true);
             desc.backward = false;
@@ -428,9 +532,50 @@ static void check_kind(enum sl_op_kind kind)
     }
 }
 
+static void check_kind(enum sl_op_kind kind)
+{
+    check_kind_in(kind, SL_F32);
+}
+
+/* Our own loops run anywhere, the engine's bfloat16 only where the machine has it. */
+static void check_kind_bf16(enum sl_op_kind kind)
+{
+    if (kind == SL_OP_CONV && !sl_cpu_features().avx512_bf16) {
+        print_message("  no bfloat16 on this machine\n");
+        skip();
+    }
+    memset(worst[kind], 0, sizeof(worst[kind]));
+    check_kind_in(kind, SL_BF16);
+}
+
 static void test_conv(void **state SL_UNUSED)
 {
     check_kind(SL_OP_CONV);
+}
+
+static void test_conv_bf16(void **state SL_UNUSED)
+{
+    check_kind_bf16(SL_OP_CONV);
+}
+
+static void test_norm_bf16(void **state SL_UNUSED)
+{
+    check_kind_bf16(SL_OP_NORM);
+}
+
+static void test_maxpool_bf16(void **state SL_UNUSED)
+{
+    check_kind_bf16(SL_OP_MAXPOOL);
+}
+
+static void test_avgpool_bf16(void **state SL_UNUSED)
+{
+    check_kind_bf16(SL_OP_AVGPOOL);
+}
+
+static void test_relu_bf16(void **state SL_UNUSED)
+{
+    check_kind_bf16(SL_OP_RELU);
 }
 
 static void test_norm(void **state SL_UNUSED)
@@ -648,6 +793,11 @@ int main(void)
         cmocka_unit_test(test_avgpool),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_relu),
+        cmocka_unit_test(test_conv_bf16),
+        cmocka_unit_test(test_norm_bf16),
+        cmocka_unit_test(test_maxpool_bf16),
+        cmocka_unit_test(test_avgpool_bf16),
+        cmocka_unit_test(test_relu_bf16),
         cmocka_unit_test(test_norm_far_from_zero),
         cmocka_unit_test(test_norm_shows_nonfinite),
         cmocka_unit_test(test_same_bits),

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loops over feature maps of float32, compiled for any machine. The loops are in
+ * cpu_maps_body.h; the flags come from the build by this file's name.
+ */
+#define SL_CPU_MAPS sl_cpu_maps_f32_base
+#include "backend/cpu_maps_body.h"
