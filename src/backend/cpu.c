@@ -158,6 +158,9 @@ static enum sl_status cpu_prepare(struct sl_error *err, void *opened,
     SL_TRY(sl_heap_alloc(err, "a prepared op", 1, sizeof(*made), &made));
     made->desc = *desc;
     made->kind = kinds[desc->kind];
+    if (desc->kind == SL_OP_CONV && sl_cpu_winograd_suits(state, desc)) {
+        made->kind = &sl_cpu_winograd;
+    }
     sl_cpu_enter(state);
     SL_TRY_OUT(made->kind->prepare(err, state, made, sizes));
     *op = made;

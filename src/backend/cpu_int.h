@@ -45,19 +45,26 @@ struct sl_cpu_kind {
     double (*unpack_add)(struct sl_cpu_state *state, struct sl_prepared *op,
                          const void *packed_diff, const struct sl_slice *master);
 };
-extern const struct sl_cpu_kind sl_cpu_conv;    /* cpu_conv.c */
-extern const struct sl_cpu_kind sl_cpu_linear;  /* cpu_linear.c */
-extern const struct sl_cpu_kind sl_cpu_norm;    /* cpu_norm.c */
-extern const struct sl_cpu_kind sl_cpu_maxpool; /* cpu_pool.c */
+extern const struct sl_cpu_kind sl_cpu_conv;     /* cpu_conv.c */
+extern const struct sl_cpu_kind sl_cpu_linear;   /* cpu_linear.c */
+extern const struct sl_cpu_kind sl_cpu_winograd; /* cpu_winograd.c, for some of the convs
+                                                  */
+extern const struct sl_cpu_kind sl_cpu_norm;     /* cpu_norm.c */
+extern const struct sl_cpu_kind sl_cpu_maxpool;  /* cpu_pool.c */
 extern const struct sl_cpu_kind sl_cpu_avgpool;
 extern const struct sl_cpu_kind sl_cpu_relu;
 
 struct sl_prepared {
     struct sl_op_desc desc;
     const struct sl_cpu_kind *kind;
-    struct sl_cpu_conv_op *conv; /* SL_OP_CONV */
-    struct sl_cpu_tile tile;     /* SL_OP_NORM */
+    struct sl_cpu_conv_op *conv;         /* SL_OP_CONV, by the library */
+    struct sl_cpu_winograd_op *winograd; /* SL_OP_CONV, ours */
+    struct sl_cpu_tile tile;             /* SL_OP_NORM */
 };
+
+/* Whether cpu_winograd.c computes a convolution faster than the library. */
+bool sl_cpu_winograd_suits(const struct sl_cpu_state *state,
+                           const struct sl_op_desc *desc);
 
 /* Bytes rounded up so that what follows is aligned to 64. */
 size_t sl_cpu_round(size_t bytes);

@@ -9,27 +9,15 @@
  * column has one channel and even four channels fill whole vectors. Rows are taken in
  * blocks that stay in the nearest cache, each block column group by column group.
  */
+#include "backend/cpu_lanes_int.h"
 #include "backend/cpu_rows_int.h"
 
-#include <immintrin.h>
-
-enum { LANES = 16, VECTORS = 4, COLUMNS = LANES * VECTORS };
+enum { LANES = SL_LANES, VECTORS = 4, COLUMNS = LANES * VECTORS };
 /* Rows of a block: at most what float sums may collect before they join the double ones,
  * fewer where rows are long. */
 enum { ROWS_MOST = 64, ROWS_LEAST = 8, BLOCK_VALUES = 8192 };
 
 /* ---- vectors ----------------------------------------------------------------------- */
-
-static inline __m512 load(__mmask16 lanes, const uint16_t *x)
-{
-    const __m256i half = _mm256_maskz_loadu_epi16(lanes, x);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-
-static inline void store(__mmask16 lanes, uint16_t *y, __m512 value)
-{
-    _mm256_mask_storeu_epi16(y, lanes, (__m256i)_mm512_cvtneps_pbh(value));
-}
 
 /* max(x, 0), letting a NaN through */
 static inline __m512 relu_lanes(__m512 x)
@@ -87,7 +75,7 @@ static void walk_rows(int64_t at, int64_t rows, int64_t width, int64_t period,
             .rows = rows,
             .period = period,
             .n = (int)((columns + LANES - 1) / LANES),
-            .last = rest == 0 ? (__mmask16)0xffff : (__mmask16)((1U << rest) - 1U),
+            .last = rest == 0 ? (__mmask16)0xffff : sl_lanes_first(rest),
         };
         work(&block, call);
     }
@@ -162,7 +150,7 @@ static inline void sum_columns(const struct block *b, const struct sums_call *ca
         const uint16_t *x = call->x + b->at + row * b->period;
         for (int i = 0; i < n; i++) {
             const __m512 far =
-                _mm512_sub_ps(load(lanes_of(b, i), x + i * LANES), shift[i]);
+                _mm512_sub_ps(sl_lanes_load(lanes_of(b, i), x + i * LANES), shift[i]);
             first[i] = _mm512_add_ps(first[i], far);
             second[i] = _mm512_fmadd_ps(far, far, second[i]);
         }
@@ -214,19 +202,20 @@ static inline void gradient_sum_columns(const struct block *b,
         for (int i = 0; i < n; i++) {
             const __mmask16 lanes = lanes_of(b, i);
             const int64_t j = at + i * LANES;
-            __m512 g = load(lanes, call->g + j);
+            __m512 g = sl_lanes_load(lanes, call->g + j);
             if (masked) {
-                g = passed_lanes(load(lanes, call->dst + j), g);
+                g = passed_lanes(sl_lanes_load(lanes, call->dst + j), g);
             }
             if (pass == PASS_ADD) {
-                store(lanes, call->diff_added + j,
-                      _mm512_add_ps(load(lanes, call->diff_added + j), g));
+                sl_lanes_store(
+                    lanes, call->diff_added + j,
+                    _mm512_add_ps(sl_lanes_load(lanes, call->diff_added + j), g));
             } else if (pass == PASS_WRITE) {
-                store(lanes, call->diff_added + j, g);
+                sl_lanes_store(lanes, call->diff_added + j, g);
             }
             first[i] = _mm512_add_ps(first[i], g);
             second[i] = _mm512_fmadd_ps(
-                g, _mm512_sub_ps(load(lanes, call->x + j), mean[i]), second[i]);
+                g, _mm512_sub_ps(sl_lanes_load(lanes, call->x + j), mean[i]), second[i]);
         }
     }
     join_block(b, call, first, second);
@@ -317,11 +306,12 @@ static inline void apply_columns(const struct block *b, const struct apply_call 
         for (int i = 0; i < n; i++) {
             const __mmask16 lanes = lanes_of(b, i);
             const int64_t j = at + i * LANES;
-            __m512 y = _mm512_fmadd_ps(load(lanes, call->x + j), slope[i], offset[i]);
+            __m512 y =
+                _mm512_fmadd_ps(sl_lanes_load(lanes, call->x + j), slope[i], offset[i]);
             if (tail == SL_TAIL_ADD_RELU) {
-                y = _mm512_add_ps(y, load(lanes, call->added + j));
+                y = _mm512_add_ps(y, sl_lanes_load(lanes, call->added + j));
             }
-            store(lanes, call->y + j, tail == SL_TAIL_NONE ? y : relu_lanes(y));
+            sl_lanes_store(lanes, call->y + j, tail == SL_TAIL_NONE ? y : relu_lanes(y));
         }
     }
 }
@@ -397,16 +387,17 @@ static inline void gradient_columns(const struct block *b,
         for (int i = 0; i < n; i++) {
             const __mmask16 lanes = lanes_of(b, i);
             const int64_t j = at + i * LANES;
-            __m512 g = load(lanes, call->g + j);
+            __m512 g = sl_lanes_load(lanes, call->g + j);
             if (masked) {
-                g = passed_lanes(load(lanes, call->dst + j), g);
+                g = passed_lanes(sl_lanes_load(lanes, call->dst + j), g);
             }
-            __m512 value = _mm512_fnmadd_ps(load(lanes, call->x + j), by_x[i], offset[i]);
+            __m512 value =
+                _mm512_fnmadd_ps(sl_lanes_load(lanes, call->x + j), by_x[i], offset[i]);
             value = _mm512_fmadd_ps(g, slope[i], value);
             if (add) {
-                value = _mm512_add_ps(value, load(lanes, call->diff + j));
+                value = _mm512_add_ps(value, sl_lanes_load(lanes, call->diff + j));
             }
-            store(lanes, call->diff + j, value);
+            sl_lanes_store(lanes, call->diff + j, value);
         }
     }
 }

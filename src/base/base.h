@@ -26,6 +26,14 @@
 #define SL_UNUSED
 #endif
 
+/* Before a loop of at most 16 rounds, constant where its function is inlined: one round
+ * after another, so that an array indexed by the counter stays in registers. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define SL_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SL_UNROLL
+#endif
+
 #define SL_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 /* ---- status and error record (status.c) -------------------------------------------- */

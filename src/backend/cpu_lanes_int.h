@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the cpu backend's files of hand-written loops for x86-64 with AVX-512 BF16:
+ * sixteen values of a map of bfloat16 in a vector of floats, and back. Only files that
+ * are compiled for it may include this.
+ */
+#ifndef SRC_BACKEND_CPU_LANES_INT_H
+#define SRC_BACKEND_CPU_LANES_INT_H
+
+#include "base/base.h"
+
+#include <immintrin.h>
+
+enum { SL_LANES = 16 };
+
+/* The first n of 16 lanes. */
+static inline __mmask16 sl_lanes_first(int64_t n)
+{
+    return n >= SL_LANES ? (__mmask16)0xffff : (__mmask16)((1U << n) - 1U);
+}
+
+/* Lanes that are left out are 0, and their memory is not touched. */
+static inline __m512 sl_lanes_load(__mmask16 lanes, const uint16_t *x)
+{
+    const __m256i half = _mm256_maskz_loadu_epi16(lanes, x);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+static inline void sl_lanes_store(__mmask16 lanes, uint16_t *y, __m512 value)
+{
+    _mm256_mask_storeu_epi16(y, lanes, (__m256i)_mm512_cvtneps_pbh(value));
+}
+
+/* Sixteen pairs: low[l] beside high[l]. */
+static inline __m512i sl_lanes_pair(__m512 low, __m512 high)
+{
+    const __m512i first = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(low));
+    const __m512i second = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(high));
+    return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
+}
+
+#endif

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loops of cpu_winograd_int.h: going to the 16 points and back, sixteen channels in a
+ * vector, sums in float32, one rounding to bfloat16 at the end. The products between are
+ * cpu_product_avx512bf16.c's.
+ *
+ *     B^T = [1  0 -1  0]      G = [1    0    0]      A^T = [1  1  1  0]
+ *           [0  1  1  0]          [1/2  1/2  1/2]          [0  1 -1 -1]
+ *           [0 -1  1  0]          [1/2 -1/2  1/2]
+ *           [0  1  0 -1]          [0    0    1]
+ */
+#include "backend/cpu_winograd_int.h"
+
+#include "backend/cpu_lanes_int.h"
+
+#include <string.h>
+
+enum { POINTS = SL_WINOGRAD_POINTS, SIDE = 4, TAPS = 9 };
+
+struct sl_winograd_map sl_winograd_map_of(int n, int height, int width, int channels)
+{
+    return (struct sl_winograd_map){
+        .n = n,
+        .height = height,
+        .width = width,
+        .channels = channels,
+        .high = (height + 1) / 2,
+        .wide = (width + 1) / 2,
+        .lanes = sl_cpu_lanes_up(channels),
+    };
+}
+
+int64_t sl_winograd_tiles(const struct sl_winograd_map *map)
+{
+    return (int64_t)map->n * map->high * map->wide;
+}
+
+/* ---- tiles of a map ---------------------------------------------------------------- */
+
+/* Tile y, x of picture n; beyond the last tile n is beyond the pictures. */
+struct place {
+    int64_t n, y, x;
+};
+
+static struct place place_of(const struct sl_winograd_map *map, int64_t tile)
+{
+    const int64_t row = tile / map->wide;
+    return (struct place){
+        .n = row / map->high, .y = row % map->high, .x = tile % map->wide};
+}
+
+static inline void step_on(const struct sl_winograd_map *map, struct place *place)
+{
+    if (++place->x == map->wide) {
+        place->x = 0;
+        if (++place->y == map->high) {
+            place->y = 0;
+            place->n++;
+        }
+    }
+}
+
+/* The pixels of a tile: where each begins in the map, and whether it is inside. */
+struct window {
+    int64_t at[POINTS];
+    __mmask16 inside; /* bit side y + x */
+};
+
+/* The side x side pixels that begin `before` pixels up and left of the tile's own. */
+static inline struct window window_of(const struct sl_winograd_map *map,
+                                      const struct place *place, int side, int before)
+{
+    struct window w = {.inside = 0};
+    const int64_t y0 = 2 * place->y - before;
+    const int64_t x0 = 2 * place->x - before;
+    const int64_t row = (int64_t)map->width * map->channels;
+    const int64_t first = (place->n * map->height + y0) * row + x0 * map->channels;
+    if (place->n >= map->n) {
+        return w;
+    }
+    SL_UNROLL
+    for (int y = 0; y < side; y++) {
+        SL_UNROLL
+        for (int x = 0; x < side; x++) {
+            w.at[y * side + x] = first + y * row + (int64_t)x * map->channels;
+        }
+    }
+    if (y0 >= 0 && x0 >= 0 && y0 + side <= map->height && x0 + side <= map->width) {
+        w.inside = (__mmask16)((1U << (side * side)) - 1U);
+        return w;
+    }
+    for (int i = 0; i < side * side; i++) {
+        const int64_t y = y0 + i / side;
+        const int64_t x = x0 + i % side;
+        const bool inside = y >= 0 && y < map->height && x >= 0 && x < map->width;
+        w.inside |= (__mmask16)((unsigned)inside << i);
+    }
+    return w;
+}
+
+/* Sixteen channels of the window's pixels, zero outside. */
+static inline void load_window(const struct window *w, int n, const uint16_t *map,
+                               int64_t channel, __mmask16 lanes, __m512 *d)
+{
+    if (w->inside == (__mmask16)((1U << n) - 1U)) {
+        SL_UNROLL
+        for (int i = 0; i < n; i++) {
+            d[i] = sl_lanes_load(lanes, map + w->at[i] + channel);
+        }
+        return;
+    }
+    SL_UNROLL
+    for (int i = 0; i < n; i++) {
+        const bool inside = (w->inside >> i & 1) != 0;
+        d[i] = sl_lanes_load(inside ? lanes : 0, inside ? map + w->at[i] + channel : map);
+    }
+}
+
+/* ---- to the points ----------------------------------------------------------------- */
+
+/* B^T along one direction of four values `step` apart. */
+static inline void input_four(__m512 *d, int step)
+{
+    const __m512 a = _mm512_sub_ps(d[0], d[2 * step]);
+    const __m512 b = _mm512_add_ps(d[step], d[2 * step]);
+    const __m512 c = _mm512_sub_ps(d[2 * step], d[step]);
+    const __m512 e = _mm512_sub_ps(d[step], d[3 * step]);
+    d[0] = a;
+    d[step] = b;
+    d[2 * step] = c;
+    d[3 * step] = e;
+}
+
+static inline void input_points(__m512 *d)
+{
+    SL_UNROLL
+    for (int x = 0; x < SIDE; x++) {
+        input_four(d + x, SIDE);
+    }
+    SL_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        input_four(d + SIDE * y, 1);
+    }
+}
+
+void sl_winograd_input(const struct sl_winograd_map *map, const uint16_t *src,
+                       int64_t first, int64_t count, int64_t point_stride, uint16_t *v)
+{
+    struct place place = place_of(map, first);
+    for (int64_t t = 0; t < count; t++, step_on(map, &place)) {
+        const struct window w = window_of(map, &place, SIDE, 1);
+        for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
+            __m512 d[POINTS];
+            load_window(&w, POINTS, src, c, sl_lanes_first(map->channels - c), d);
+            input_points(d);
+            SL_UNROLL
+            for (int p = 0; p < POINTS; p++) {
+                sl_lanes_store((__mmask16)0xffff,
+                               v + p * point_stride + t * map->lanes + c, d[p]);
+            }
+        }
+    }
+}
+
+/* Points of two tiles, side by side, into v (16, pairs, lanes, 2). */
+static inline void store_pairs(const __m512 *low, const __m512 *high, int64_t point,
+                               uint16_t *v)
+{
+    SL_UNROLL
+    for (int p = 0; p < POINTS; p++) {
+        _mm512_storeu_si512(v + p * point, sl_lanes_pair(low[p], high[p]));
+    }
+}
+
+void sl_winograd_input_pairs(const struct sl_winograd_map *map, const uint16_t *src,
+                             int64_t first, int64_t count, int64_t point_stride,
+                             uint16_t *v)
+{
+    struct place place = place_of(map, first);
+    for (int64_t t = 0; t < count; t += 2) {
+        const struct window low = window_of(map, &place, SIDE, 1);
+        step_on(map, &place);
+        const struct window high = window_of(map, &place, SIDE, 1);
+        step_on(map, &place);
+        for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
+            const __mmask16 lanes = sl_lanes_first(map->channels - c);
+            __m512 d[2][POINTS];
+            load_window(&low, POINTS, src, c, lanes, d[0]);
+            input_points(d[0]);
+            load_window(&high, POINTS, src, c, lanes, d[1]);
+            input_points(d[1]);
+            store_pairs(d[0], d[1], point_stride, v + (t * map->lanes + 2 * c));
+        }
+    }
+}
+
+/* A along one direction: two values become four, in place, `step` apart. */
+static inline void gradient_four(__m512 *y, int step)
+{
+    const __m512 a = y[0];
+    const __m512 b = y[step];
+    y[step] = _mm512_add_ps(a, b);
+    y[2 * step] = _mm512_sub_ps(a, b);
+    y[3 * step] = _mm512_sub_ps(_mm512_setzero_ps(), b);
+}
+
+static inline void gradient_points(const struct window *w, const uint16_t *map, int64_t c,
+                                   __mmask16 lanes, __m512 *d)
+{
+    __m512 own[4];
+    load_window(w, 4, map, c, lanes, own);
+    d[0] = own[0];
+    d[1] = own[1];
+    d[SIDE] = own[2];
+    d[SIDE + 1] = own[3];
+    gradient_four(d, SIDE);
+    gradient_four(d + 1, SIDE);
+    SL_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        gradient_four(d + SIDE * y, 1);
+    }
+}
+
+void sl_winograd_gradient_pairs(const struct sl_winograd_map *map,
+                                const uint16_t *diff_dst, int64_t first, int64_t count,
+                                int64_t point_stride, uint16_t *v)
+{
+    struct place place = place_of(map, first);
+    for (int64_t t = 0; t < count; t += 2) {
+        const struct window low = window_of(map, &place, 2, 0);
+        step_on(map, &place);
+        const struct window high = window_of(map, &place, 2, 0);
+        step_on(map, &place);
+        for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
+            const __mmask16 lanes = sl_lanes_first(map->channels - c);
+            __m512 d[2][POINTS];
+            gradient_points(&low, diff_dst, c, lanes, d[0]);
+            gradient_points(&high, diff_dst, c, lanes, d[1]);
+            store_pairs(d[0], d[1], point_stride, v + (t * map->lanes + 2 * c));
+        }
+    }
+}
+
+/* ---- and back ---------------------------------------------------------------------- */
+
+/* A^T along one direction: four values become two, in place. */
+static inline void output_four(__m512 *m, int step)
+{
+    const __m512 middle = _mm512_add_ps(m[step], m[2 * step]);
+    const __m512 apart = _mm512_sub_ps(m[step], m[2 * step]);
+    m[0] = _mm512_add_ps(m[0], middle);
+    m[step] = _mm512_sub_ps(apart, m[3 * step]);
+}
+
+void sl_winograd_output(const struct sl_winograd_map *map, const float *m, int64_t first,
+                        int64_t count, int64_t point_stride, uint16_t *dst, bool add)
+{
+    struct place place = place_of(map, first);
+    for (int64_t t = 0; t < count; t++, step_on(map, &place)) {
+        const struct window w = window_of(map, &place, 2, 0);
+        for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
+            const __mmask16 lanes = sl_lanes_first(map->channels - c);
+            __m512 d[POINTS];
+            SL_UNROLL
+            for (int p = 0; p < POINTS; p++) {
+                d[p] = _mm512_loadu_ps(m + p * point_stride + t * map->lanes + c);
+            }
+            SL_UNROLL
+            for (int x = 0; x < SIDE; x++) {
+                output_four(d + x, SIDE);
+            }
+            output_four(d, 1);
+            output_four(d + SIDE, 1);
+            SL_UNROLL
+            for (int i = 0; i < 4; i++) {
+                if ((w.inside >> i & 1) == 0) {
+                    continue;
+                }
+                uint16_t *to = dst + w.at[i] + c;
+                __m512 y = d[i / 2 * SIDE + i % 2];
+                if (add) {
+                    y = _mm512_add_ps(y, sl_lanes_load(lanes, to));
+                }
+                sl_lanes_store(lanes, to, y);
+            }
+        }
+    }
+}
+
+/* ---- weights ----------------------------------------------------------------------- */
+
+/* G along one direction: three values become four; from `g` at `step`s to `u` at `to`s.
+ */
+static inline void weights_four(const __m512 *g, int step, __m512 *u, int to)
+{
+    const __m512 half = _mm512_set1_ps(0.5f);
+    const __m512 ends = _mm512_mul_ps(half, _mm512_add_ps(g[0], g[2 * step]));
+    u[0] = g[0];
+    u[to] = _mm512_fmadd_ps(half, g[step], ends);
+    u[2 * to] = _mm512_fnmadd_ps(half, g[step], ends);
+    u[3 * to] = g[2 * step];
+}
+
+/* Points of row `row` of the weights, all columns. */
+static inline void weights_points(const struct sl_winograd_weights *weights, int row,
+                                  __m512 *u)
+{
+    const __mmask16 lanes =
+        row < weights->rows ? sl_lanes_first(weights->columns) : (__mmask16)0;
+    const __m512i offsets = _mm512_mullo_epi32(
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+        _mm512_set1_epi32((int)weights->column_stride));
+    __m512 g[TAPS];
+    __m512 half[SIDE * 3];
+    SL_UNROLL
+    for (int tap = 0; tap < TAPS; tap++) {
+        const int from = weights->flip ? TAPS - 1 - tap : tap;
+        g[tap] = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, offsets,
+                                          weights->g + row * weights->row_stride + from,
+                                          sizeof(float));
+    }
+    SL_UNROLL
+    for (int x = 0; x < 3; x++) {
+        weights_four(g + x, 3, half + x, 3);
+    }
+    SL_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        weights_four(half + 3 * y, 1, u + SIDE * y, 1);
+    }
+}
+
+/* Rows that lie side by side, a few at a time, so that gathers find them in the nearest
+ * cache: columns are as far apart as the master is wide, in few of its sets. */
+enum { STAGED = 16 };
+
+static void stage_rows(const struct sl_winograd_weights *weights, int first,
+                       struct sl_winograd_weights *part,
+                       float staged[SL_LANES][STAGED * TAPS])
+{
+    const int rows = weights->rows - first < STAGED ? weights->rows - first : (int)STAGED;
+    const int columns = weights->columns < SL_LANES ? weights->columns : (int)SL_LANES;
+    *part = *weights;
+    part->rows = rows < 0 ? 0 : rows;
+    part->g += first * weights->row_stride;
+    if (weights->row_stride != TAPS || part->rows == 0) {
+        return;
+    }
+    for (int column = 0; column < columns; column++) {
+        memcpy(staged[column], part->g + column * weights->column_stride,
+               (size_t)(rows * TAPS) * sizeof(float));
+    }
+    part->g = staged[0];
+    part->column_stride = STAGED * TAPS;
+}
+
+void sl_winograd_weights(const struct sl_winograd_weights *weights, int64_t pairs,
+                         int64_t point_stride, uint16_t *u)
+{
+    float staged[SL_LANES][STAGED * TAPS];
+    struct sl_winograd_weights part = *weights;
+    for (int64_t k = 0; k < pairs; k++) {
+        __m512 points[2][POINTS];
+        const int row = (int)(2 * k % STAGED);
+        if (row == 0) {
+            stage_rows(weights, (int)(2 * k), &part, staged);
+        }
+        weights_points(&part, row, points[0]);
+        weights_points(&part, row + 1, points[1]);
+        store_pairs(points[0], points[1], point_stride, u + k * 2 * SL_LANES);
+    }
+}
+
+/* G^T along one direction: four values become three. */
+static inline void weights_three(const __m512 *u, int step, __m512 *g, int to)
+{
+    const __m512 half = _mm512_set1_ps(0.5f);
+    const __m512 sum = _mm512_mul_ps(half, _mm512_add_ps(u[step], u[2 * step]));
+    g[0] = _mm512_add_ps(u[0], sum);
+    g[to] = _mm512_mul_ps(half, _mm512_sub_ps(u[step], u[2 * step]));
+    g[2 * to] = _mm512_add_ps(sum, u[3 * step]);
+}
+
+double sl_winograd_weights_gradient(const float *du, int64_t point_stride, int in,
+                                    int64_t in_stride, float *g)
+{
+    double squares = 0.0;
+    for (int first = 0; first < in; first += SL_LANES) {
+        const int n = in - first < SL_LANES ? in - first : SL_LANES;
+        float taps[TAPS][SL_LANES];
+        __m512 u[POINTS];
+        __m512 half[SIDE * 3];
+        __m512 dg[TAPS];
+        __m512 sum = _mm512_setzero_ps();
+        SL_UNROLL
+        for (int p = 0; p < POINTS; p++) {
+            u[p] = _mm512_loadu_ps(du + p * point_stride + first);
+        }
+        SL_UNROLL
+        for (int y = 0; y < SIDE; y++) {
+            weights_three(u + SIDE * y, 1, half + 3 * y, 1);
+        }
+        SL_UNROLL
+        for (int x = 0; x < 3; x++) {
+            weights_three(half + x, 3, dg + x, 3);
+        }
+        SL_UNROLL
+        for (int tap = 0; tap < TAPS; tap++) {
+            /* lanes behind the last channel are 0 */
+            sum = _mm512_fmadd_ps(dg[tap], dg[tap], sum);
+            _mm512_storeu_ps(taps[tap], dg[tap]);
+        }
+        squares += (double)_mm512_reduce_add_ps(sum);
+        for (int i = 0; i < n; i++) {
+            float *to = g + (first + i) * in_stride;
+            for (int tap = 0; tap < TAPS; tap++) {
+                to[tap] += taps[tap][i];
+            }
+        }
+    }
+    return squares;
+}
