@@ -160,6 +160,8 @@ static enum sl_status cpu_prepare(struct sl_error *err, void *opened,
     made->kind = kinds[desc->kind];
     if (desc->kind == SL_OP_CONV && sl_cpu_winograd_suits(state, desc)) {
         made->kind = &sl_cpu_winograd;
+    } else if (desc->kind == SL_OP_CONV && sl_cpu_pointwise_suits(state, desc)) {
+        made->kind = &sl_cpu_pointwise;
     }
     sl_cpu_enter(state);
     SL_TRY_OUT(made->kind->prepare(err, state, made, sizes));

@@ -175,7 +175,8 @@ static double conv_unpack_add(struct sl_cpu_state *state, struct sl_prepared *op
 {
     const void *operands[] = {packed_diff, state->staging};
     sl_cpu_run(state, &op->conv->unpack, operands, NULL);
-    return sl_cpu_scatter(state, master, state->staging);
+    return sl_cpu_scatter(state, master, state->staging,
+                          (int64_t)master->in * master->kernel * master->kernel);
 }
 
 const struct sl_cpu_kind sl_cpu_conv = {

@@ -45,24 +45,28 @@ struct sl_cpu_kind {
     double (*unpack_add)(struct sl_cpu_state *state, struct sl_prepared *op,
                          const void *packed_diff, const struct sl_slice *master);
 };
-extern const struct sl_cpu_kind sl_cpu_conv;     /* cpu_conv.c */
-extern const struct sl_cpu_kind sl_cpu_linear;   /* cpu_linear.c */
-extern const struct sl_cpu_kind sl_cpu_winograd; /* cpu_winograd.c, for some of the convs
-                                                  */
-extern const struct sl_cpu_kind sl_cpu_norm;     /* cpu_norm.c */
-extern const struct sl_cpu_kind sl_cpu_maxpool;  /* cpu_pool.c */
+extern const struct sl_cpu_kind sl_cpu_conv;      /* cpu_conv.c */
+extern const struct sl_cpu_kind sl_cpu_linear;    /* cpu_linear.c */
+extern const struct sl_cpu_kind sl_cpu_pointwise; /* cpu_pointwise.c, … */
+extern const struct sl_cpu_kind sl_cpu_winograd;  /* cpu_winograd.c, for some of the convs
+                                                   */
+extern const struct sl_cpu_kind sl_cpu_norm;      /* cpu_norm.c */
+extern const struct sl_cpu_kind sl_cpu_maxpool;   /* cpu_pool.c */
 extern const struct sl_cpu_kind sl_cpu_avgpool;
 extern const struct sl_cpu_kind sl_cpu_relu;
 
 struct sl_prepared {
     struct sl_op_desc desc;
     const struct sl_cpu_kind *kind;
-    struct sl_cpu_conv_op *conv;         /* SL_OP_CONV, by the library */
+    struct sl_cpu_conv_op *conv; /* SL_OP_CONV, by the library */
+    struct sl_cpu_pointwise_op *pointwise;
     struct sl_cpu_winograd_op *winograd; /* SL_OP_CONV, ours */
     struct sl_cpu_tile tile;             /* SL_OP_NORM */
 };
 
-/* Whether cpu_winograd.c computes a convolution faster than the library. */
+/* Whether these compute a convolution faster than the library. */
+bool sl_cpu_pointwise_suits(const struct sl_cpu_state *state,
+                            const struct sl_op_desc *desc);
 bool sl_cpu_winograd_suits(const struct sl_cpu_state *state,
                            const struct sl_op_desc *desc);
 
@@ -100,9 +104,10 @@ void sl_cpu_accumulate(const struct sl_cpu_state *state, const struct sl_op_desc
 /* slice -> dense (out, in, kernel, kernel) */
 void sl_cpu_gather(const struct sl_cpu_state *state, const struct sl_slice *slice,
                    float *dense);
-/* slice += dense; sum of squares of what was added */
+/* slice += dense, whose output channels are `channel` values apart; sum of squares of
+ * what was added */
 double sl_cpu_scatter(const struct sl_cpu_state *state, const struct sl_slice *slice,
-                      const float *dense);
+                      const float *dense, int64_t channel);
 
 /* ---- matrix product (cpu_numbers.c) ------------------------------------------------ */
 

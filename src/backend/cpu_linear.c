@@ -66,7 +66,7 @@ static double linear_unpack_add(struct sl_cpu_state *state,
                                 struct sl_prepared *op SL_UNUSED, const void *packed_diff,
                                 const struct sl_slice *master)
 {
-    return sl_cpu_scatter(state, master, packed_diff);
+    return sl_cpu_scatter(state, master, packed_diff, master->in);
 }
 
 const struct sl_cpu_kind sl_cpu_linear = {

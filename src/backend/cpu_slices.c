@@ -52,9 +52,8 @@ void sl_cpu_gather(const struct sl_cpu_state *state, const struct sl_slice *s,
 }
 
 double sl_cpu_scatter(const struct sl_cpu_state *state, const struct sl_slice *s,
-                      const float *dense)
+                      const float *dense, int64_t channel)
 {
-    const int64_t channel = (int64_t)s->in * s->kernel * s->kernel;
     double squares[SL_CPU_THREADS_MAX];
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
