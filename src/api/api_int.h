@@ -107,6 +107,10 @@ enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
 int api_workers(const struct sl_conf *conf);
 enum sl_bad_policy api_bad_policy(const struct sl_conf *conf);
 
+/* What is worth knowing of a net before hours are spent on it, as a line of the log
+ * (run_words.c). */
+void api_say_uneven(const struct sl_net *net, const char *arch);
+
 /* ---- models (model.c) -------------------------------------------------------------- */
 
 /* A checkpoint opened for use. */

@@ -216,6 +216,7 @@ slim_status slim_plan(const slim_options *options, bool json, char **out,
     struct sl_text text = {0};
     *out = NULL;
     SL_TRY_OUT(open_outline(&err, options, &outline));
+    api_say_uneven(outline.net, sl_conf_text(outline.conf, "arch"));
     SL_TRY_OUT(make_plan(&err, &outline, json, &text));
     SL_TRY_OUT(api_text_out(&err, &text, out));
 out:

@@ -9,6 +9,22 @@
 
 static const double LONG_RUN_SECONDS = 3600.0;
 
+void api_say_uneven(const struct sl_net *net, const char *arch)
+{
+    int width = 0;
+    int axis = 0;
+    char text[16];
+    if (!sl_net_uneven(net, &width, &axis)) {
+        return;
+    }
+    sl_multiplier_text(net->widths.at[width], text, sizeof text);
+    sl_log(
+        SL_LOG_INFO,
+        "note:   %s at width %s has %d channels in %s: not a multiple of 8, so it runs "
+        "slower than its size promises",
+        arch, text, net->axes[axis].span[width].count, net->axes[axis].name);
+}
+
 void api_run_say_start(const struct api_run *run)
 {
     char described[256];
@@ -28,6 +44,7 @@ void api_run_say_start(const struct api_run *run)
     sl_log(SL_LOG_INFO, "net:    %s at widths %s, %d px, %s stem",
            sl_conf_text(run->conf, "arch"), widths, run->settings.resnet.image_size,
            sl_conf_text(run->conf, "stem"));
+    api_say_uneven(run->net, sl_conf_text(run->conf, "arch"));
     sl_log(
         SL_LOG_INFO,
         "run:    %lld steps (%.4g epochs of %lld) of %d pictures; lr %.4g; queue %lld; "

@@ -109,6 +109,10 @@ int sl_net_channels(const struct sl_net *net, int value, int width);
  * picture (conv and linear) of the ops up to and including the producer of `value`. */
 void sl_net_cost(const struct sl_net *net, int value, int width, int64_t *params,
                  int64_t *macs);
+/* True when some width's channels in some axis are not a multiple of eight, which vector
+ * units work on: it runs slower than its size promises. The first such place, widest
+ * width first. Nothing is rounded for it. */
+bool sl_net_uneven(const struct sl_net *net, int *width, int *axis);
 /* One line an op: name, kind, shapes at each width. */
 void sl_net_print(const struct sl_net *net, struct sl_text *text);
 
@@ -133,8 +137,7 @@ struct sl_resnet_config {
                                   */
 };
 /* Unknown arch: SL_ERROR_USAGE listing the known ones. A picture too small for the net's
- * strides likewise. Warns through the log (once a net) when a width's channel counts are
- * not multiples of eight; a width that leaves an axis without channels is SL_ERROR_USAGE.
+ * strides likewise; a width that leaves an axis without channels is SL_ERROR_USAGE.
  * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), spec 3.5 mocov2_slim;
  * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01). Names:
  * "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1", "….downsample.conv",

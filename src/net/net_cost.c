@@ -76,6 +76,19 @@ void sl_net_cost(const struct sl_net *net, int value, int width, int64_t *params
     }
 }
 
+bool sl_net_uneven(const struct sl_net *net, int *width, int *axis)
+{
+    for (*width = 0; *width < net->widths.n; (*width)++) {
+        for (*axis = 0; *axis < net->n_axes; (*axis)++) {
+            const struct sl_axis *seen = &net->axes[*axis];
+            if (!seen->fixed && seen->span[*width].count % 8 != 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* ---- print ------------------------------------------------------------------------- */
 
 /* "32x32x16,12,8,4": pixels, then channels by width; one number for a fixed axis. */

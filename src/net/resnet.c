@@ -357,26 +357,6 @@ static enum sl_status check_counts(struct sl_error *err,
     return SL_OK;
 }
 
-/* Vector units work on eight channels and more at a time; nothing is rounded for them. */
-static void warn_uneven(const struct sl_net *net, const char *arch)
-{
-    for (int w = 0; w < net->widths.n; w++) {
-        for (int a = 0; a < net->n_axes; a++) {
-            const struct sl_axis *axis = &net->axes[a];
-            if (!axis->fixed && axis->span[w].count % 8 != 0) {
-                char text[32];
-                sl_multiplier_text(net->widths.at[w], text, sizeof text);
-                sl_log(SL_LOG_WARNING,
-                       "%s at width %s has %d channels in axis %s, not a multiple of 8: "
-                       "it works, "
-                       "but slower than its size promises",
-                       arch, text, axis->span[w].count, axis->name);
-                return;
-            }
-        }
-    }
-}
-
 static enum sl_status build(struct sl_error *err, const struct sl_resnet_config *config,
                             const struct arch *arch, bool imagenet_stem,
                             struct sl_net *net)
@@ -411,7 +391,6 @@ enum sl_status sl_resnet_build(struct sl_error *err,
     SL_TRY(check_counts(err, config));
     SL_TRY_OUT(sl_net_create(err, &config->widths, &made));
     SL_TRY_OUT(build(err, config, &arch, imagenet_stem, made));
-    warn_uneven(made, config->arch);
     *net = made;
     made = NULL;
 out:

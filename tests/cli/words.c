@@ -126,6 +126,35 @@ static void test_plan_ops(void **state)
     HOLDS(result->out, "conv", "norm", "1.00", "0.25");
 }
 
+/* Channel counts that no vector unit likes are worth one line to who plans or trains, and
+ * none to who asked for quiet or uses the net. */
+static void test_uneven_channels(void **state)
+{
+#define UNEVEN "-a", "resnet8-b16", "-w", "1,0.75", "-b", "32"
+    static const char words[] = "not a multiple of 8";
+    (void)state;
+    const char *said = strstr(RUN("plan", UNEVEN, "--image-size", "16")->err, words);
+    assert_non_null(said);
+    assert_null(strstr(said + 1, words));
+    assert_string_equal(RUN("plan", UNEVEN, "--image-size", "16", "-q")->err, "");
+    assert_null(
+        strstr(RUN("plan", "--image-size", "224", "-b", "2", "-w", "1,0.5")->err, words));
+    cli_remove("run");
+    const struct cli_result *result =
+        RUN("pretrain", CLI_DATA, "-o", "run", UNEVEN, "-e", "0");
+    cli_expect_done(result);
+    said = strstr(result->err, words);
+    assert_non_null(said);
+    assert_null(strstr(said + 1, words));
+    assert_string_equal(
+        RUN("pretrain", CLI_DATA, "-o", "run", "--overwrite", "-q", UNEVEN, "-e", "0")
+            ->err,
+        "");
+    result = RUN("eval", "knn", "run", CLI_DATA);
+    cli_expect_done(result);
+    assert_null(strstr(result->err, words));
+}
+
 /* One JSON line with the fields of interface.md; no time is compared with anything. */
 static void test_bench(void **state)
 {
@@ -155,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_version_lists_info),
         cmocka_unit_test(test_plan_costs),
         cmocka_unit_test(test_plan_ops),
+        cmocka_unit_test(test_uneven_channels),
         cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
