@@ -69,6 +69,7 @@ enum sl_status sl_checkpoint_restore(struct sl_error *err,
                                      const struct sl_named_list *state, bool exact)
 {
     const struct sl_named_list *there = sl_tensor_file_list(file);
+    const char *path = sl_tensor_file_name(file);
     char has[96];
     char wants[96];
     for (int i = 0; i < state->n; i++) {
@@ -76,28 +77,27 @@ enum sl_status sl_checkpoint_restore(struct sl_error *err,
         const struct sl_named *from = sl_named_find(there, to->name);
         describe(&to->tensor, wants, sizeof wants);
         if (from == NULL) {
-            return SL_FAIL(
-                err, SL_ERROR_USAGE,
-                "checkpoint: has no '%s' (%s): it belongs to another architecture, head "
-                "or widths",
-                to->name, wants);
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "%s: has no '%s' (%s): it belongs to another architecture, "
+                           "head or widths",
+                           path, to->name, wants);
         }
         if (!same_form(&from->tensor, &to->tensor)) {
             describe(&from->tensor, has, sizeof has);
             return SL_FAIL(
                 err, SL_ERROR_USAGE,
-                "checkpoint: '%s' is %s, and %s is needed: it belongs to another "
-                "architecture or other settings",
-                to->name, has, wants);
+                "%s: '%s' is %s, and %s is needed: it belongs to another architecture or "
+                "other settings",
+                path, to->name, has, wants);
         }
     }
     for (int i = 0; exact && i < there->n; i++) {
         if (sl_named_find(state, there->items[i].name) == NULL) {
-            return SL_FAIL(
-                err, SL_ERROR_USAGE,
-                "checkpoint: holds '%s', which this run lacks: it belongs to another "
-                "architecture or other widths",
-                there->items[i].name);
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "%s: holds '%s', which this run lacks: it belongs to another "
+                           "architecture "
+                           "or other widths",
+                           path, there->items[i].name);
         }
     }
     for (int i = 0; i < state->n; i++) {

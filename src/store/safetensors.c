@@ -26,6 +26,7 @@ struct sl_tensor_file {
     struct sl_file_map map; /* bytes NULL when parsed from borrowed memory */
     json_t *header;
     struct sl_named_list list;
+    char *name; /* as it was opened, for messages */
     char checksum[CHECKSUM_DIGITS + 1];
 };
 
@@ -435,7 +436,11 @@ enum sl_status sl_tensor_file_parse(struct sl_error *err, const char *name,
     enum sl_status status = SL_OK;
     struct sl_tensor_file *made = NULL;
     *file = NULL;
+    size_t length = strlen(name) + 1;
     SL_TRY_OUT(sl_heap_alloc(err, "tensor file", 1, sizeof *made, &made));
+    SL_TRY_OUT(
+        sl_heap_alloc(err, "name of a tensor file", (int64_t)length, 1, &made->name));
+    memcpy(made->name, name, length);
     SL_TRY_OUT(parse(err, name, bytes, size, need_checksum, made));
     *file = made;
     made = NULL;
@@ -467,10 +472,16 @@ void sl_tensor_file_close(struct sl_tensor_file *file)
     }
     json_decref(file->header);
     sl_named_finish(&file->list);
+    sl_heap_free(file->name);
     if (file->map.bytes != NULL) {
         sl_file_map_close(&file->map);
     }
     sl_heap_free(file);
+}
+
+const char *sl_tensor_file_name(const struct sl_tensor_file *file)
+{
+    return file->name;
 }
 
 const struct sl_named_list *sl_tensor_file_list(const struct sl_tensor_file *file)

@@ -41,6 +41,8 @@ enum sl_status sl_tensor_file_parse(struct sl_error *err, const char *name,
                                     const unsigned char *bytes, int64_t size,
                                     bool need_checksum, struct sl_tensor_file **file);
 void sl_tensor_file_close(struct sl_tensor_file *file);
+/* The path, or the name it was parsed under. */
+const char *sl_tensor_file_name(const struct sl_tensor_file *file);
 const struct sl_named_list *sl_tensor_file_list(const struct sl_tensor_file *file);
 /* NULL when absent. */
 const char *sl_tensor_file_meta(const struct sl_tensor_file *file, const char *key);
@@ -60,9 +62,9 @@ enum sl_status sl_checkpoint_open(struct sl_error *err, const char *path,
 const char *sl_checkpoint_conf(const struct sl_tensor_file *file);
 /* Copies every tensor of `state` from the file. A name that is missing, or another shape
  * or dtype, is SL_ERROR_USAGE (the checkpoint belongs to another architecture or other
- * widths) naming the first tensor, what is there and what was expected. `exact`: tensors
- * of the file that `state` lacks are refused too. Nothing is written before all were
- * checked. */
+ * widths) naming the file, the first tensor, what is there and what was expected.
+ * `exact`: tensors of the file that `state` lacks are refused too. Nothing is written
+ * before all were checked. */
 enum sl_status sl_checkpoint_restore(struct sl_error *err,
                                      const struct sl_tensor_file *file,
                                      const struct sl_device *device,

@@ -43,6 +43,10 @@ static void test_other_architecture(void **state)
     cli_expect_refused(
         RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "--init-from", "other"), 2,
         "architecture");
+    /* The file is named as well as the tensor. */
+    assert_non_null(strstr(
+        RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "--init-from", "other")->err,
+        "pretrain: other" LAST ": "));
     assert_false(cli_exists("run"));
     /* Said anew, and not what the run began with. */
     cli_expect_refused(

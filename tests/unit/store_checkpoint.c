@@ -194,6 +194,7 @@ static void assert_misfit(struct sl_named_list *list, struct state *got, bool ex
     struct sl_tensor_file *file = open_ok(path);
     assert_int_equal(sl_checkpoint_restore(&err, file, &device, list, exact),
                      SL_ERROR_USAGE);
+    assert_int_equal(strncmp(err.text, path, strlen(path)), 0);
     assert_non_null(strstr(err.text, tensor));
     assert_non_null(strstr(err.text, word));
     assert_memory_equal(got, &before, sizeof before);
