@@ -163,7 +163,9 @@ enum sl_status sl_params_create(struct sl_error *err, const struct sl_net *net,
                                 const struct sl_device *device, bool trainable,
                                 struct sl_params **params);
 void sl_params_destroy(struct sl_params *params);
-/* The keyed start: every parameter by its init rule. */
+/* The keyed start: every parameter by its init rule. A shared parameter's is a function
+ * of seed, its place among the shared ones and its full shape, so that it does not depend
+ * on the list of widths. */
 enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
                               uint64_t seed);
 /* A weight's slice at a width inside `flat` (params->weight or ->diff). */

@@ -79,11 +79,10 @@ static void fill(float *dst, int64_t count, float value)
     }
 }
 
-/* One parameter's start, a function of seed, index and full shape (spec 3.4). */
-static void param_start(const struct sl_net *net, int index, uint64_t seed, float *dst)
+/* One parameter's start, a function of seed, key and full shape (spec 3.4). */
+static void param_start(const struct sl_net *net, const struct sl_param *param,
+                        uint64_t seed, uint32_t key, float *dst)
 {
-    const struct sl_param *param = &net->params[index];
-    uint32_t key = (uint32_t)index;
     int64_t n = param->count;
 
     switch (param->init) {
@@ -116,6 +115,7 @@ enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
     const struct sl_net *net = params->net;
     const struct sl_device *device = params->device;
     int64_t largest = 0;
+    uint32_t key = 0;
     float *host = NULL;
 
     for (int i = 0; i < net->n_params; i++) {
@@ -124,7 +124,10 @@ enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
     SL_TRY(sl_heap_alloc(err, "one parameter's start", largest, sizeof *host, &host));
     for (int i = 0; i < net->n_params; i++) {
         const struct sl_param *param = &net->params[i];
-        param_start(net, i, seed, host);
+        param_start(net, param, seed, key, host);
+        /* Private parameters start as constants and take no key: their number, which
+         * grows with the list of widths, moves no shared start. */
+        key += param->owner < 0 ? 1 : 0;
         device->table->put(device->state, params->weight + param->offset, host,
                            (size_t)param->count * sizeof *host);
     }

@@ -355,6 +355,18 @@ static void test_start(void **state)
     kit_same(params->weight, again->weight, small->total);
     kit_ok(sl_params_init(&err, again, 4), &err);
     assert_true(params->weight[0] != again->weight[0]);
+    /* And not of the list of widths: shared parameters, which come first in the flat
+     * array, start from the same bits whatever is trained besides the full width. */
+    const char *const lists[] = {"1", "1,0.75,0.5,0.25"};
+    for (int i = 0; i < SL_COUNT(lists); i++) {
+        struct sl_net *other = kit_resnet("resnet20", lists[i], 32, SL_HEAD_MLP, 128);
+        struct sl_params *theirs = started(other, &device);
+        assert_true(other->n_params != small->n_params);
+        assert_int_equal(other->shared, small->shared);
+        kit_same(params->weight, theirs->weight, small->shared);
+        sl_params_destroy(theirs);
+        sl_net_destroy(other);
+    }
     sl_params_destroy(params);
     sl_params_destroy(again);
     sl_net_destroy(small);
