@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char CONF_KEY[] = "conf";
-static const char FORMAT_KEY[] = "format";
+static const char FORMAT_KEY[] = "slimclr.format";
 static const char FORMAT[] = "slimclr-checkpoint-1";
 static const char ENDING[] = ".safetensors";
 
@@ -20,7 +20,9 @@ enum sl_status sl_checkpoint_save(struct sl_error *err, const char *path,
                                   const struct sl_device *device,
                                   const struct sl_named_list *state, const char *conf)
 {
-    const struct sl_meta meta[] = {{FORMAT_KEY, FORMAT}, {CONF_KEY, conf}};
+    /* "format" belongs to the container's readers: PyTorch's look for their own mark. */
+    const struct sl_meta meta[] = {
+        {"format", "pt"}, {FORMAT_KEY, FORMAT}, {CONF_KEY, conf}};
     return sl_tensor_file_write(err, path, device, state, meta, SL_COUNT(meta));
 }
 

@@ -160,6 +160,7 @@ static void test_round_trip(void **state)
     assert_holds(1);
     struct sl_tensor_file *file = open_ok(path);
     assert_string_equal(sl_checkpoint_conf(file), conf);
+    assert_string_equal(sl_tensor_file_meta(file, "format"), "pt");
     sl_tensor_file_close(file);
     save_ok(2);
     assert_holds(2);
@@ -264,9 +265,10 @@ static void assert_not_opened(const char *name, const char *word)
 
 static void test_what_is_no_checkpoint_is_refused(void **state)
 {
-    static const struct sl_meta halves[][1] = {{{"conf", "a = 1"}},
-                                               {{"format", "slimclr-checkpoint-1"}},
-                                               {{"format", "slimclr-checkpoint-9"}}};
+    static const struct sl_meta halves[][1] = {
+        {{"conf", "a = 1"}},
+        {{"slimclr.format", "slimclr-checkpoint-1"}},
+        {{"slimclr.format", "slimclr-checkpoint-9"}}};
     static const char foreign[] = "\x02\0\0\0\0\0\0\0{}";
     struct sl_error err = {0};
     struct sl_named_list nothing = {0};
