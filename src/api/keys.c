@@ -138,7 +138,8 @@ static const struct sl_key training_keys[] = {
      .argument = "G",
      .help = "Batch norm in G groups of the batch."},
     {.name = "slow-start", .type = SL_KEY_TEXT, .initial = "50%", .argument = "E",
-     .help = "Epochs (or N%) before the sub-networks join; 0 = from the start."},
+     .help = "Epochs (or N%) before the sub-networks join, less than the run has; 0 = "
+             "from the start."},
     {.name = "slow-start-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 1e+38, .auto_ok = true, .argument = "X",
      .help = "Peak learning rate from that step on; auto = lr."},

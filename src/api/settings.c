@@ -272,8 +272,36 @@ static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
     return SL_OK;
 }
 
+/* Narrow widths that join at the end of the run, or after it, are never trained. Without
+ * data a run of --steps has no length in epochs, and nothing can be said. */
+static enum sl_status check_slow_start(struct sl_error *err, const struct sl_conf *conf,
+                                       const struct api_pictures *pictures,
+                                       struct api_settings *settings)
+{
+    struct sl_trainer_config *trainer = &settings->trainer;
+    bool length_known = pictures->count > 0 || sl_conf_is_auto(conf, "steps");
+    if (settings->resnet.widths.n == 1 || trainer->total_steps == 0 || !length_known ||
+        trainer->slow_start_step < trainer->total_steps) {
+        return SL_OK;
+    }
+    if (sl_conf_origin(conf, "slow-start") == SL_FROM_DEFAULT) {
+        trainer->slow_start_step = 0; /* a run of one step has no half */
+        return SL_OK;
+    }
+    double per_epoch = (double)settings->steps_per_epoch;
+    return SL_FAIL(
+        err, SL_ERROR_USAGE,
+        "--slow-start %s: the narrow widths would join at epoch %.4g, but the run ends "
+        "at "
+        "epoch %.4g and never trains them; give less (50%% is half of the run, 0 trains "
+        "all widths from the start)",
+        sl_conf_text(conf, "slow-start"), (double)trainer->slow_start_step / per_epoch,
+        settings->epochs);
+}
+
 static enum sl_status resolve_rates(struct sl_error *err, struct sl_conf *conf,
-                                    bool small, struct api_settings *settings)
+                                    const struct api_pictures *pictures, bool small,
+                                    struct api_settings *settings)
 {
     struct sl_trainer_config *trainer = &settings->trainer;
     double batch = (double)sl_conf_int(conf, "batch-size");
@@ -297,6 +325,7 @@ static enum sl_status resolve_rates(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(sl_slow_start_parse(err, sl_conf_text(conf, "slow-start"), settings->epochs,
                                (double)settings->steps_per_epoch,
                                &trainer->slow_start_step));
+    SL_TRY(check_slow_start(err, conf, pictures, settings));
     trainer->lr = (struct sl_lr_config){
         .schedule = strcmp(sl_conf_text(conf, "lr-schedule"), "constant") == 0
                         ? SL_LR_CONSTANT
@@ -358,7 +387,7 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(resolve_view(err, conf, &settings->recipe));
     SL_TRY(resolve_length(err, conf, pictures, settings));
     bool small = settings->resnet.image_size <= SMALL_SIDE;
-    SL_TRY(resolve_rates(err, conf, small, settings));
+    SL_TRY(resolve_rates(err, conf, pictures, small, settings));
     SL_TRY(resolve_moco(err, conf, pictures, small, settings));
 
     trainer->batch = (int)sl_conf_int(conf, "batch-size");

@@ -144,10 +144,42 @@ static void test_bad_values(void **state)
     REFUSED(2, "--bn-splits 3", CLI_DATA, "-o", "run", CLI_NET, "--bn-splits", "3");
     REFUSED(2, "--max-bad", CLI_DATA, "-o", "run", CLI_NET, "--max-bad", "300%");
     REFUSED(2, "--slow-start", CLI_DATA, "-o", "run", CLI_NET, "--slow-start", "soon");
+    /* Eight steps an epoch: the narrow width would join after the end, or at it, or in
+     * the last step's rounding. */
+    REFUSED(2, "--slow-start 5", CLI_DATA, "-o", "run", CLI_NET, "-e", "4",
+            "--slow-start", "5");
+    REFUSED(2, "ends at epoch 4", CLI_DATA, "-o", "run", CLI_NET, "-e", "4",
+            "--slow-start", "4");
+    REFUSED(2, "--slow-start 100%", CLI_DATA, "-o", "run", CLI_NET, "--slow-start",
+            "100%");
+    REFUSED(2, "--slow-start 90%", CLI_DATA, "-o", "run", CLI_NET, "--steps", "5",
+            "--slow-start", "90%");
+    cli_expect_refused(RUN("plan", "-e", "50", "--recipe", "slimclr-mocov2-200ep"), 2,
+                       "--slow-start 100");
     REFUSED(2, "--base-lr", CLI_DATA, "-o", "run", CLI_NET, "--lr", "1", "--base-lr",
             "1");
     REFUSED(2, "no-recipe", CLI_DATA, "-o", "run", CLI_NET, "--recipe", "no-recipe");
     REFUSED(3, "not-there", CLI_DATA, "-o", "run", CLI_NET, "--eval-data", "not-there");
+}
+
+/* The neighbours of what test_bad_values refuses: one width alone has nobody to wait for,
+ * and a run of one step by default trains all. */
+static void test_slow_start_at_the_edge(void **state)
+{
+    (void)state;
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "--steps", "2",
+                        "--slow-start", "100%", "-w", "1"));
+    cli_remove("run");
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "--steps", "9",
+                        "--slow-start", "1"));
+    char *metrics = (char *)cli_read("run/metrics.jsonl", NULL);
+    assert_non_null(strstr(metrics, "loss/w0.50"));
+    cli_free(metrics);
+    cli_remove("run");
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "--steps", "1"));
+    metrics = (char *)cli_read("run/metrics.jsonl", NULL);
+    assert_non_null(strstr(metrics, "loss/w0.50"));
+    cli_free(metrics);
 }
 
 static void test_bad_words(void **state)
@@ -202,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup(test_among_good_skip, fresh),
         cmocka_unit_test_setup(test_among_good_stop, fresh),
         cmocka_unit_test_setup(test_bad_values, fresh),
+        cmocka_unit_test_setup(test_slow_start_at_the_edge, fresh),
         cmocka_unit_test_setup(test_bad_words, fresh),
         cmocka_unit_test_setup(test_bad_directory, fresh),
     };

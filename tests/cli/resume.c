@@ -114,8 +114,12 @@ static void test_written_config(void **state)
     cli_expect_done(RUN("pretrain", "--config", "whole/config.ini", "-o", "run"));
     expect_as_whole();
     cli_remove("run");
+    /* Its slow start is in epochs, so that a shorter run is told to choose another. */
+    cli_expect_refused(
+        RUN("pretrain", "--config", "whole/config.ini", "-o", "run", "--steps", "20"), 2,
+        "--slow-start 1.5");
     cli_expect_done(RUN("pretrain", "--config", "whole/config.ini", "-o", "run", "--seed",
-                        "1", "--steps", "20"));
+                        "1", "--steps", "20", "--slow-start", "50%"));
     cli_expect_done(
         RUN("pretrain", LONG_RUN, "-o", "run", "--overwrite", "--steps", "20"));
     uint64_t zero = cli_hash("run" LAST);
