@@ -26,8 +26,9 @@ static void print_knn(const slim_scores *scores)
                      100.0 * row->acc5);
     }
     if (scores->has_raw) {
-        (void)printf("\nraw pixels: %.1f%%, mean-centred: %.1f%%\n",
-                     100.0 * scores->raw_acc1, 100.0 * scores->raw_centred_acc1);
+        (void)printf("\nraw pixels at %d px: %.1f%%, mean-centred: %.1f%%\n",
+                     scores->raw_side, 100.0 * scores->raw_acc1,
+                     100.0 * scores->raw_centred_acc1);
     }
     (void)printf("\nweighted vote of the %d nearest neighbours on frozen features\n",
                  scores->k);

@@ -122,6 +122,7 @@ typedef struct slim_scores {
     int64_t n_train, n_test, n_bad;
     int classes, k; /* k actually used (kNN) */
     bool has_raw;   /* kNN with "raw": the same on pixels, plain and mean-centred */
+    int raw_side;   /* of the pictures it is taken on: the model's, at most 32 px */
     double raw_acc1, raw_centred_acc1;
     int64_t epochs, step; /* of the checkpoint */
     char json[4096];      /* the whole as one JSON object */

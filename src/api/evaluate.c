@@ -235,6 +235,7 @@ static json_t *scores_json(const struct judge *judge, const char *kind,
     json_object_set_new(root, "n_bad", json_integer(scores->n_bad));
     json_object_set_new(root, "classes", json_integer(scores->classes));
     if (scores->has_raw) {
+        json_object_set_new(root, "raw_side", json_integer(scores->raw_side));
         json_object_set_new(root, "raw_acc1", fraction(scores->raw_acc1));
         json_object_set_new(root, "raw_centred_acc1", fraction(scores->raw_centred_acc1));
     }
@@ -310,6 +311,7 @@ static enum sl_status raw_pixels(struct sl_error *err, struct judge *judge,
     SL_TRY_OUT(sl_knn(err, &judge->model.device, &train, &test, judge->classes, k, t,
                       &centred, &used));
     scores->has_raw = true;
+    scores->raw_side = sl_raw_side(judge->train_config.recipe.size);
     scores->raw_acc1 = plain.acc1;
     scores->raw_centred_acc1 = centred.acc1;
 out:

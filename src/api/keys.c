@@ -272,7 +272,8 @@ static const struct sl_key knn_keys[] = {
      .high = 10000.0, .argument = "X",
      .help = "Temperature of the neighbours' votes."},
     {.name = "raw", .type = SL_KEY_BOOL, .initial = "no",
-     .help = "Also the same neighbours on raw pixels, plain and mean-centred."},
+     .help = "Also the same neighbours on raw pixels, plain and mean-centred; larger "
+             "pictures are shrunk to 32 px for it."},
 };
 
 /* Linear probes. */

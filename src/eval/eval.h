@@ -51,8 +51,11 @@ enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen 
                                    const struct sl_features_config *config,
                                    const int *widths, int n_widths,
                                    struct sl_features *features, int64_t *n_bad);
-/* Pixels of the source resized to `size` x `size`, in [0, 1], as features (raw-pixel
- * baseline). */
+/* Pixels of the evaluation view in [0, 1] as features (raw-pixel baseline): 3 values a
+ * pixel of a square of sl_raw_side(config->recipe.size). Larger views are shrunk by area
+ * average: a baseline of whole photographs would take gigabytes and judge no better. */
+enum { SL_RAW_SIDE_MOST = 32 };
+int sl_raw_side(int size);
 enum sl_status sl_features_raw(struct sl_error *err,
                                const struct sl_features_config *config,
                                struct sl_features *features);

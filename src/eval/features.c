@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Features of a source: every batch is read once and run at each width in evaluation
- * mode. Parameters and statistics are only read. Each width keeps its own block, so that
- * its weights are packed once.
+ * mode; raw pixels, shrunk, as the baseline. Parameters and statistics are only read.
+ * Each width keeps its own block, so that its weights are packed once.
  */
 #include "eval/eval.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Sets the random views of one epoch apart from another's: a sequential pass has no
@@ -172,6 +173,47 @@ out:
     return status;
 }
 
+/* ---- raw pixels -------------------------------------------------------------------- */
+
+int sl_raw_side(int size)
+{
+    return size < SL_RAW_SIDE_MOST ? size : (int)SL_RAW_SIDE_MOST;
+}
+
+/* How much of pixel i lies between two places on its axis. */
+static double overlap(int i, double from, double to)
+{
+    return fmin(to, (double)i + 1.0) - fmax(from, (double)i);
+}
+
+/* A square picture (side, side, 3) made smaller, (to, to, 3): each new pixel is the mean
+ * of the old ones below it, weighted by the area that lies below it. */
+static void area_average(const float *src, int side, int to, float *dst)
+{
+    double scale = (double)side / to;
+    for (int y = 0; y < to; y++) {
+        double top = y * scale;
+        double bottom = (y + 1) * scale;
+        for (int x = 0; x < to; x++) {
+            double left = x * scale;
+            double right = (x + 1) * scale;
+            double sum[3] = {0.0, 0.0, 0.0};
+            for (int i = (int)top; i < side && i < bottom; i++) {
+                for (int j = (int)left; j < side && j < right; j++) {
+                    const float *pixel = src + ((size_t)i * (size_t)side + (size_t)j) * 3;
+                    double area = overlap(i, top, bottom) * overlap(j, left, right);
+                    for (int c = 0; c < 3; c++) {
+                        sum[c] += area * (double)pixel[c];
+                    }
+                }
+            }
+            for (int c = 0; c < 3; c++) {
+                *dst++ = (float)(sum[c] / (scale * scale));
+            }
+        }
+    }
+}
+
 enum sl_status sl_features_raw(struct sl_error *err,
                                const struct sl_features_config *config,
                                struct sl_features *features)
@@ -179,7 +221,9 @@ enum sl_status sl_features_raw(struct sl_error *err,
     enum sl_status status = SL_OK;
     struct sl_loader *loader = NULL;
     struct sl_features_config plain = *config;
-    int d = config->recipe.size * config->recipe.size * 3;
+    int size = config->recipe.size;
+    int side = sl_raw_side(size);
+    int d = side * side * 3;
     for (int c = 0; c < 3; c++) {
         plain.recipe.mean[c] = 0.0F;
         plain.recipe.std[c] = 1.0F;
@@ -192,9 +236,12 @@ enum sl_status sl_features_raw(struct sl_error *err,
         if (batch.rows == 0) {
             break;
         }
+        for (int row = 0; row < batch.rows; row++) {
+            const float *view =
+                batch.views[0] + (size_t)row * (size_t)size * (size_t)size * 3;
+            area_average(view, size, side, features->values + (features->n + row) * d);
+        }
         size_t rows = (size_t)batch.rows;
-        memcpy(features->values + features->n * d, batch.views[0],
-               rows * (size_t)d * sizeof(float));
         memcpy(features->labels + features->n, batch.labels, rows * sizeof(int32_t));
         memcpy(features->ids + features->n, batch.ids, rows * sizeof(int32_t));
         features->n += batch.rows;

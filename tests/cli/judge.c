@@ -128,8 +128,12 @@ static void test_tables(void **state)
     assert_non_null(strstr(result->out, "top-5"));
     assert_non_null(strstr(result->out, "\n  1.00 "));
     assert_non_null(strstr(result->out, "\n  0.50 "));
-    assert_non_null(strstr(result->out, "raw pixels"));
+    assert_non_null(strstr(result->out, "raw pixels at 16 px"));
     assert_string_equal(result->err, "");
+    json_t *root = cli_json(RUN("eval", "knn", "run", CLI_DATA, "-q", "--raw", "--json",
+                                "--image-size", "48"));
+    assert_int_equal(integer(root, "raw_side"), 32);
+    json_decref(root);
     result = RUN("eval", "linear", "run", CLI_DATA, "-q");
     cli_expect_done(result);
     assert_non_null(strstr(result->out, "private probe"));

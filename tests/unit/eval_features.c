@@ -394,6 +394,63 @@ static void test_raw_pixels(void **state)
     sl_source_close(source);
 }
 
+/* Large views are shrunk: twice the side by means of four pixels; where a pixel lies
+ * below two new ones it counts in each by its part, and none is lost. */
+static void test_raw_pixels_of_large_views(void **state)
+{
+    static const int sizes[] = {64, 80};
+    struct sl_error err = {0};
+    struct sl_source *source = kit_open(some_data, SL_PART_TRAIN, true);
+    struct sl_arena *arena = kit_arena();
+    static float view[80 * 80 * 3];
+    (void)state;
+    for (int s = 0; s < SL_COUNT(sizes); s++) {
+        struct sl_features_config config = config_of(source);
+        struct sl_features features;
+        const float zeros[3] = {0.0F, 0.0F, 0.0F};
+        const float ones[3] = {1.0F, 1.0F, 1.0F};
+        int side = sizes[s];
+        kit_ok(sl_recipe_named(&err, "eval", side, zeros, ones, &config.recipe), &err);
+        kit_ok(sl_features_raw(&err, &config, &features), &err);
+        assert_int_equal(features.n, PICTURES);
+        assert_int_equal(features.d, 32 * 32 * 3);
+        struct sl_image image;
+        kit_ok(sl_source_read(&err, source, 1, arena, &image), &err);
+        kit_ok(sl_augment(&err, &config.recipe, &image, 0, 0, 1, 0, arena, view), &err);
+        const float *row = features.values + features.d;
+        double sum[2] = {0.0, 0.0};
+        for (int i = 0; i < side * side * 3; i++) {
+            sum[0] += (double)view[i] / (side * side);
+        }
+        for (int i = 0; i < features.d; i++) {
+            sum[1] += (double)row[i] / (32 * 32);
+        }
+        assert_true(fabs(sum[0] - sum[1]) < 1e-4);
+        /* The pixel of row 3, column 5: rows 6 and 7 by columns 10 and 11 at twice the
+         * side; at 2.5 times, half of row 7, rows 8 and 9 by half of column 12, columns
+         * 13 and 14. */
+        double expected = 0.0;
+        if (side == 64) {
+            for (int y = 6; y < 8; y++) {
+                for (int x = 10; x < 12; x++) {
+                    expected += 0.25 * (double)view[(y * side + x) * 3];
+                }
+            }
+        } else {
+            for (int y = 7; y < 10; y++) {
+                for (int x = 12; x < 15; x++) {
+                    double part = (y == 7 ? 0.5 : 1.0) * (x == 12 ? 0.5 : 1.0);
+                    expected += part * (double)view[(y * side + x) * 3] / 6.25;
+                }
+            }
+        }
+        assert_true(fabs((double)row[(3 * 32 + 5) * 3] - expected) < 1e-6);
+        sl_features_finish(&features);
+    }
+    sl_arena_destroy(arena);
+    sl_source_close(source);
+}
+
 /* More columns than the blocks it works in. */
 static void test_centre(void **state)
 {
@@ -436,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_lack_of_memory),
         cmocka_unit_test(test_spec_12_frozen_tensors_stay),
         cmocka_unit_test(test_raw_pixels),
+        cmocka_unit_test(test_raw_pixels_of_large_views),
         cmocka_unit_test(test_centre),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
