@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTIONS_MAX = 128, LONG_BASE = 1000 };
+enum { OPTIONS_MAX = 128, LONG_BASE = 1000, HELP_COLUMN = 30, HELP_WIDTH = 90 };
 
 int cli_fail(const char *command, const slim_error *error)
 {
@@ -30,6 +30,23 @@ int cli_usage(const char *command, const char *format, ...)
     return SLIM_ERROR_USAGE;
 }
 
+/* Writes words after column `at`, wrapped and indented to HELP_COLUMN. */
+static void print_wrapped(const char *text, int at)
+{
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        if (at + 1 + length > HELP_WIDTH && at > HELP_COLUMN) {
+            (void)printf("\n%*s", HELP_COLUMN, "");
+            at = HELP_COLUMN;
+        }
+        (void)printf(" %.*s", length, text);
+        at += 1 + length;
+        text += length;
+        text += strspn(text, " ");
+    }
+    (void)printf("\n");
+}
+
 void cli_help_options(const char *command)
 {
     slim_options *options = NULL;
@@ -46,15 +63,16 @@ void cli_help_options(const char *command)
             name, sizeof name, "%s%c%s --%s%s%s", info.letter != 0 ? "-" : "  ",
             info.letter != 0 ? info.letter : ' ', info.letter != 0 ? "," : "", info.name,
             argument[0] == '\0' || argument[0] == '[' ? "" : " ", argument);
-        (void)printf("  %-30s %s", name, info.help);
-        if (info.choices != NULL && strchr(info.choices, '|') != NULL) {
-            (void)printf(" [%s]", info.choices);
-        }
-        if (!info.is_flag && info.initial[0] != '\0' &&
-            strcmp(info.initial, "auto") != 0) {
-            (void)printf(" (%s)", info.initial);
-        }
-        (void)printf("\n");
+        char text[512];
+        bool several = info.choices != NULL && strchr(info.choices, '|') != NULL;
+        bool has_default =
+            !info.is_flag && info.initial[0] != '\0' && strcmp(info.initial, "auto") != 0;
+        (void)snprintf(text, sizeof text, "%s%s%s%s%s%s%s", info.help,
+                       several ? " [" : "", several ? info.choices : "",
+                       several ? "]" : "", has_default ? " (" : "",
+                       has_default ? info.initial : "", has_default ? ")" : "");
+        int column = printf("  %-*s", HELP_COLUMN - 2, name);
+        print_wrapped(text, column);
     }
     slim_options_destroy(options);
 }

@@ -7,17 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_head(const slim_scores *scores)
+static void print_head(const slim_scores *scores, const char *role)
 {
-    (void)printf(
-        "%lld pictures in the bank, %lld to judge by, %d classes (chance %.1f %%)\n\n",
-        (long long)scores->n_train, (long long)scores->n_test, scores->classes,
-        100.0 / scores->classes);
+    (void)printf("model after %lld steps; %lld pictures %s, %lld to judge by, %d classes "
+                 "(chance %.1f%%)\n\n",
+                 (long long)scores->step, (long long)scores->n_train, role,
+                 (long long)scores->n_test, scores->classes, 100.0 / scores->classes);
 }
 
 static void print_knn(const slim_scores *scores)
 {
-    print_head(scores);
+    print_head(scores, "in the bank");
     (void)printf("%6s %12s %14s %8s %8s\n", "width", "params", "MACs", "top-1", "top-5");
     for (int i = 0; i < scores->n_widths; i++) {
         const slim_width_score *row = &scores->width[i];
@@ -30,14 +30,16 @@ static void print_knn(const slim_scores *scores)
                      scores->raw_side, 100.0 * scores->raw_acc1,
                      100.0 * scores->raw_centred_acc1);
     }
-    (void)printf("\nweighted vote of the %d nearest neighbours on frozen features\n",
-                 scores->k);
+    (void)printf(
+        "\nweighted vote of the %d nearest neighbour%s (at most half the smallest "
+        "class) on frozen features\n",
+        scores->k, scores->k == 1 ? "" : "s");
 }
 
 static void print_linear(const slim_scores *scores)
 {
-    print_head(scores);
-    (void)printf("%6s %12s %14s   %-17s   %-17s\n", "", "", "", "private probe",
+    print_head(scores, "to learn from");
+    (void)printf("%6s %12s %14s   %-17s   %s\n", "", "", "", "private probe",
                  "shared probe");
     (void)printf("%6s %12s %14s   %8s %8s   %8s %8s\n", "width", "params", "MACs",
                  "top-1", "top-5", "top-1", "top-5");

@@ -77,6 +77,10 @@ static int print_help(void)
     (void)printf("  slimclr %-42s %s\n", "help [COMMAND] | --version",
                  "this, or a command's options");
     (void)printf(
+        "\nStart with:\n"
+        "  slimclr demo\n"
+        "  slimclr pretrain ~/photos -o runs/photos --recipe photos-small\n"
+        "  slimclr eval knn runs/photos ~/labelled\n"
         "\nDATA: a folder of pictures, CIFAR or IDX files, or synthetic: (see `slimclr "
         "list formats`)\n"
         "Exit: 0 done, 1 run failed, 2 usage, 3 data, 4 numbers, 75 stopped with a "

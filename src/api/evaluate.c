@@ -159,6 +159,10 @@ static enum sl_status compute_features(struct sl_error *err, struct judge *judge
 {
     const struct sl_frozen model = frozen(&judge->model);
     int64_t bad = 0;
+    sl_log(SL_LOG_INFO, "eval:   features of %lld + %lld pictures of %d px at %d width%s",
+           (long long)sl_source_count(judge->train),
+           (long long)sl_source_count(judge->test), judge->model.view.size,
+           judge->n_widths, judge->n_widths == 1 ? "" : "s");
     SL_TRY(sl_features_compute(err, &model, &judge->train_config, judge->widths,
                                judge->n_widths, judge->train_features, &bad));
     judge->n_bad = bad;

@@ -124,6 +124,8 @@ static void test_tables(void **state)
     (void)state;
     const struct cli_result *result = RUN("eval", "knn", "run", CLI_DATA, "-q", "--raw");
     cli_expect_done(result);
+    assert_non_null(
+        strstr(result->out, "model after 16 steps; 256 pictures in the bank"));
     assert_non_null(strstr(result->out, "params"));
     assert_non_null(strstr(result->out, "top-5"));
     assert_non_null(strstr(result->out, "\n  1.00 "));

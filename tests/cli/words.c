@@ -52,6 +52,23 @@ static void test_help(void **state)
     HOLDS(RUN("help", "eval")->out, "eval knn", "eval linear", "--knn-k", "--probe-lr");
 }
 
+/* Help fits a terminal of 100 columns. */
+static void test_help_is_wrapped(void **state)
+{
+    static const char *const topics[] = {"pretrain", "eval", "plan"};
+    (void)state;
+    for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++) {
+        const char *line = RUN("help", topics[i])->out;
+        while (*line != '\0') {
+            size_t length = strcspn(line, "\n");
+            if (length > 100) {
+                fail_msg("%.*s", (int)length, line);
+            }
+            line += length + (line[length] == '\n');
+        }
+    }
+}
+
 static void test_unknown_words(void **state)
 {
     (void)state;
@@ -180,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_help_is_wrapped),
         cmocka_unit_test(test_unknown_words),
         cmocka_unit_test(test_version_lists_info),
         cmocka_unit_test(test_plan_costs),
