@@ -101,7 +101,8 @@ enum sl_status api_run_write_bad_files(struct sl_error *err, struct api_run *run
     enum sl_status status = SL_OK;
     for (int64_t i = 0; i < n; i++) {
         if (i >= run->bad_written) {
-            sl_log(SL_LOG_WARNING, "damaged picture: %s",
+            sl_log(SL_LOG_WARNING, "damaged picture: %s: %s",
+                   sl_loader_bad_name(run->loader, i),
                    sl_loader_bad_reason(run->loader, i));
         }
         sl_text_add(&text, "%s\t%s\n", sl_loader_bad_name(run->loader, i),

@@ -32,6 +32,8 @@ struct api_run {
     bool has_ahead;
     double ahead_waited;
     double seconds_left; /* an estimate made before the first step */
+    double join_factor;  /* of a step's cost when the sub-networks join, by that estimate
+                          */
     struct sl_named_list state;
     struct sl_metrics *metrics;
     struct sl_file_log *log;
@@ -41,7 +43,8 @@ struct api_run {
     double window_start, window_waited;
     int64_t window_step;
     /* the whole run */
-    double rate;
+    double rate; /* pictures a second, smoothed; of rate_widths active widths */
+    int rate_widths;
     int collapse_lines;
     bool collapse_said;
     int64_t bad_written;
@@ -66,9 +69,13 @@ double api_run_epoch(const struct api_run *run, int64_t step);
 
 /* run_words.c */
 void api_run_say_start(const struct api_run *run);
-/* Seconds from here to the end, by timing a forward of each width. */
-double api_run_estimate(const struct api_run *run);
+/* Seconds of computation from here to the end, by timing a forward of each width. Sets
+ * join_factor. */
+double api_run_estimate(struct api_run *run);
+/* The same with the loading of pictures, by the time that the first batch took. */
+double api_run_with_loading(const struct api_run *run, double seconds);
 void api_run_say_duration(const struct api_run *run);
+void api_run_say_end(const struct api_run *run);
 void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,
                        const struct sl_score *knn);
 

@@ -25,12 +25,36 @@ void api_say_uneven(const struct sl_net *net, const char *arch)
         arch, text, net->axes[axis].span[width].count, net->axes[axis].name);
 }
 
+static const char *plural(double count)
+{
+    return count == 1.0 ? "" : "s";
+}
+
+static void say_run(const struct api_run *run)
+{
+    const struct sl_trainer_config *trainer = &run->settings.trainer;
+    char joins[64] = "";
+    bool several = run->net->widths.n > 1 && trainer->total_steps > 0;
+    if (several && trainer->slow_start_step > 0) {
+        (void)snprintf(joins, sizeof joins, "; sub-networks join at step %lld",
+                       (long long)trainer->slow_start_step);
+    } else if (several) {
+        (void)snprintf(joins, sizeof joins, "; all widths train from the start");
+    }
+    sl_log(SL_LOG_INFO,
+           "run:    %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g; queue "
+           "%lld%s",
+           (long long)trainer->total_steps, plural((double)trainer->total_steps),
+           run->settings.epochs, plural(run->settings.epochs),
+           (long long)run->settings.steps_per_epoch, trainer->batch,
+           plural(trainer->batch), trainer->lr.peak, (long long)trainer->queue, joins);
+}
+
 void api_run_say_start(const struct api_run *run)
 {
     char described[256];
     char widths[128] = "";
     size_t at = 0;
-    const struct sl_trainer_config *trainer = &run->settings.trainer;
     run->device.table->describe(run->device.state, described, sizeof described);
     for (int i = 0; i < run->net->widths.n; i++) {
         char one[16];
@@ -41,17 +65,11 @@ void api_run_say_start(const struct api_run *run)
     struct sl_trainer_memory memory = sl_trainer_memory(run->trainer);
     sl_log(SL_LOG_INFO, "data:   %s: %lld pictures (%s)", run->data[0],
            (long long)sl_source_count(run->source), sl_source_kind(run->source));
-    sl_log(SL_LOG_INFO, "net:    %s at widths %s, %d px, %s stem",
-           sl_conf_text(run->conf, "arch"), widths, run->settings.resnet.image_size,
-           sl_conf_text(run->conf, "stem"));
+    sl_log(SL_LOG_INFO, "net:    %s at width%s %s, %d px, %s stem",
+           sl_conf_text(run->conf, "arch"), plural(run->net->widths.n), widths,
+           run->settings.resnet.image_size, sl_conf_text(run->conf, "stem"));
     api_say_uneven(run->net, sl_conf_text(run->conf, "arch"));
-    sl_log(
-        SL_LOG_INFO,
-        "run:    %lld steps (%.4g epochs of %lld) of %d pictures; lr %.4g; queue %lld; "
-        "sub-networks join at step %lld",
-        (long long)trainer->total_steps, run->settings.epochs,
-        (long long)run->settings.steps_per_epoch, trainer->batch, trainer->lr.peak,
-        (long long)trainer->queue, (long long)trainer->slow_start_step);
+    say_run(run);
     sl_log(SL_LOG_INFO,
            "device: %s; %d loader workers; %.0f MB for the model, %.0f MB for a step",
            described, run->settings.workers,
@@ -99,7 +117,7 @@ static double forward_seconds(const struct api_run *run, int width)
     return seconds;
 }
 
-double api_run_estimate(const struct api_run *run)
+double api_run_estimate(struct api_run *run)
 {
     /* Keys take one forward of the full width; a width's forward and backward about three
      * and a half. */
@@ -109,11 +127,24 @@ double api_run_estimate(const struct api_run *run)
     for (int i = 1; i < run->net->widths.n; i++) {
         all += 3.5 * forward_seconds(run, i);
     }
+    run->join_factor = full > 0.0 ? all / full : 1.0;
     int64_t done = sl_trainer_steps(run->trainer);
     int64_t total = run->settings.trainer.total_steps;
     int64_t slow = run->settings.trainer.slow_start_step;
     slow = slow < done ? done : slow > total ? total : slow;
     return full * (double)(slow - done) + all * (double)(total - slow);
+}
+
+double api_run_with_loading(const struct api_run *run, double seconds)
+{
+    /* The first batch was made by all workers on cores that did nothing else. Later ones
+     * share the cores with the computation, and never come faster than the first. */
+    int cores = sl_cpu_count();
+    double busy =
+        run->settings.workers < cores ? (double)run->settings.workers / cores : 1.0;
+    int64_t steps = run->settings.trainer.total_steps - sl_trainer_steps(run->trainer);
+    double loading = run->ahead_waited * (double)steps;
+    return fmax(loading, seconds + busy * loading);
 }
 
 void api_run_say_duration(const struct api_run *run)
@@ -124,9 +155,19 @@ void api_run_say_duration(const struct api_run *run)
                "time:   about %.1f hours; fewer --epochs, --limit N pictures, a smaller "
                "--image-size or --arch would shorten it",
                seconds / 3600.0);
-    } else {
+    } else if (seconds >= 90.0) {
         sl_log(SL_LOG_INFO, "time:   about %.0f minutes", ceil(seconds / 60.0));
+    } else {
+        sl_log(SL_LOG_INFO, "time:   about %.0f seconds",
+               fmax(5.0 * ceil(seconds / 5.0), 5.0));
     }
+}
+
+void api_run_say_end(const struct api_run *run)
+{
+    sl_log(SL_LOG_INFO,
+           "done:   %s; judge it with labelled pictures: slimclr eval knn %s DATA",
+           run->last, run->directory);
 }
 
 void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,

@@ -153,6 +153,7 @@ static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
                             &run->loader));
     SL_TRY(sl_loader_acquire(err, run->loader, &run->ahead, &run->ahead_waited));
     run->has_ahead = true;
+    run->seconds_left = api_run_with_loading(run, run->seconds_left);
     return SL_OK;
 }
 
@@ -187,8 +188,8 @@ static int add_width_metric(const struct api_run *run, struct sl_metric *values,
     return add_metric(values, n, value, name);
 }
 
-static enum sl_status watch_collapse(struct sl_error *err, struct api_run *run,
-                                     const struct sl_step_numbers *numbers)
+/* The last active width whose embeddings lie together, or -1. */
+static int collapsed_width(const struct sl_step_numbers *numbers)
 {
     int low = -1;
     for (int i = 0; i < numbers->active; i++) {
@@ -196,32 +197,53 @@ static enum sl_status watch_collapse(struct sl_error *err, struct api_run *run,
             low = i;
         }
     }
-    bool warming = (double)numbers->step < run->settings.trainer.lr.warmup_steps;
-    run->collapse_lines = low >= 0 && !warming ? run->collapse_lines + 1 : 0;
-    if (run->collapse_lines < COLLAPSE_LINES) {
-        return SL_OK;
-    }
+    return low;
+}
+
+static void say_collapse(struct api_run *run, const struct sl_step_numbers *numbers,
+                         int low, const char *when)
+{
     char width[16];
     sl_multiplier_text(run->net->widths.at[low], width, sizeof width);
-    if (sl_conf_bool(run->conf, "stop-on-collapse")) {
-        return SL_FAIL(
-            err, SL_ERROR_NUMBERS,
-            "step %lld: width %s: embeddings have collapsed (emb_std %.2g, below %.2g "
-            "on %d logged lines); try --head-init fan-in, a lower --lr, or other data",
-            (long long)numbers->step, width, numbers->width[low].emb_std, COLLAPSE_STD,
-            (int)COLLAPSE_LINES);
-    }
     if (!run->collapse_said) {
         run->collapse_said = true;
         sl_log(SL_LOG_WARNING,
                "step %lld: width %s: embeddings have collapsed (emb_std %.2g, below %.2g "
-               "on %d "
-               "logged lines): all pictures look alike to the net; try --head-init "
-               "fan-in, a lower "
+               "%s): all pictures look alike to the net; try --head-init fan-in, a lower "
                "--lr, or other data",
                (long long)numbers->step, width, numbers->width[low].emb_std, COLLAPSE_STD,
-               (int)COLLAPSE_LINES);
+               when);
     }
+}
+
+static enum sl_status watch_collapse(struct sl_error *err, struct api_run *run,
+                                     const struct sl_step_numbers *numbers)
+{
+    const struct sl_trainer_config *trainer = &run->settings.trainer;
+    int low = collapsed_width(numbers);
+    bool warming = (double)numbers->step < trainer->lr.warmup_steps;
+    run->collapse_lines = low >= 0 && !warming ? run->collapse_lines + 1 : 0;
+    if (run->collapse_lines < COLLAPSE_LINES) {
+        /* A run may be over before so many lines were logged. */
+        if (run->collapse_lines > 0 &&
+            sl_trainer_steps(run->trainer) == trainer->total_steps) {
+            say_collapse(run, numbers, low, "at the end of the run");
+        }
+        return SL_OK;
+    }
+    char when[48];
+    (void)snprintf(when, sizeof when, "on %d logged lines", (int)COLLAPSE_LINES);
+    if (sl_conf_bool(run->conf, "stop-on-collapse")) {
+        char width[16];
+        sl_multiplier_text(run->net->widths.at[low], width, sizeof width);
+        return SL_FAIL(
+            err, SL_ERROR_NUMBERS,
+            "step %lld: width %s: embeddings have collapsed (emb_std %.2g, below %.2g "
+            "%s); try --head-init fan-in, a lower --lr, or other data",
+            (long long)numbers->step, width, numbers->width[low].emb_std, COLLAPSE_STD,
+            when);
+    }
+    say_collapse(run, numbers, low, when);
     return SL_OK;
 }
 
@@ -263,12 +285,30 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
     return numbers->skipped ? SL_OK : watch_collapse(err, run, numbers);
 }
 
+/* The steps still to do, in steps as dear as the present one: those after the join of the
+ * sub-networks cost more than those before it. */
+static double steps_left(const struct api_run *run, int64_t step)
+{
+    const struct sl_trainer_config *trainer = &run->settings.trainer;
+    int64_t left = trainer->total_steps - step;
+    int64_t before = trainer->slow_start_step - step;
+    if (run->rate_widths == run->net->widths.n) {
+        return (double)left;
+    }
+    before = before < 0 ? 0 : before > left ? left : before;
+    return (double)before + (double)(left - before) * run->join_factor;
+}
+
 static void report_progress(struct api_run *run, const struct sl_step_numbers *numbers,
                             bool logged, double step_seconds)
 {
     int64_t step = sl_trainer_steps(run->trainer);
     const struct sl_trainer_config *trainer = &run->settings.trainer;
     double rate = step_seconds > 0.0 ? trainer->batch / step_seconds : 0.0;
+    if (numbers->active != run->rate_widths) {
+        run->rate = 0.0; /* what was before says nothing of what comes */
+        run->rate_widths = numbers->active;
+    }
     run->rate = run->rate > 0.0 ? 0.95 * run->rate + 0.05 * rate : rate;
     if (run->hooks == NULL || run->hooks->progress == NULL) {
         return;
@@ -281,9 +321,8 @@ static void report_progress(struct api_run *run, const struct sl_step_numbers *n
         .loss = numbers->width[0].loss,
         .chance = log(1.0 + (double)trainer->queue),
         .images_per_sec = run->rate,
-        .eta_s = run->rate > 0.0
-                     ? (double)(trainer->total_steps - step) * trainer->batch / run->rate
-                     : 0.0,
+        .eta_s =
+            run->rate > 0.0 ? steps_left(run, step) * trainer->batch / run->rate : 0.0,
         .active_widths = numbers->active,
         .logged = logged,
     };
@@ -427,18 +466,23 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     api_run_say_start(run);
     if (run->settings.trainer.total_steps == 0) {
         sl_log(SL_LOG_INFO, "run:    no steps: the untrained checkpoint is written");
-        return api_run_save(err, run, true);
+        SL_TRY(api_run_save(err, run, true));
+        api_run_say_end(run);
+        return SL_OK;
     }
     if (run->resumed) {
         sl_log(SL_LOG_INFO, "resume: from step %lld",
                (long long)sl_trainer_steps(run->trainer));
     }
     if (sl_trainer_steps(run->trainer) == run->settings.trainer.total_steps) {
-        sl_log(SL_LOG_INFO, "run:    already complete");
+        sl_log(SL_LOG_INFO, "run:    already complete; more --epochs would go on");
+        api_run_say_end(run);
         return SL_OK;
     }
     api_run_say_duration(run);
-    return loop(err, run);
+    SL_TRY(loop(err, run));
+    api_run_say_end(run);
+    return SL_OK;
 }
 
 slim_status slim_pretrain(const slim_options *options, const char *const *data,

@@ -102,7 +102,9 @@ static void test_among_good_skip(void **state)
 {
     (void)state;
     make_mixed("mixed");
-    cli_expect_done(RUN("pretrain", MIXED));
+    const struct cli_result *result = RUN("pretrain", MIXED);
+    cli_expect_done(result);
+    assert_non_null(strstr(result->err, "damaged picture: mixed/11x.png: "));
     cli_expect_steps("run", 4);
     char *bad = (char *)cli_read("run/bad_files.txt", NULL);
     assert_non_null(strstr(bad, "03x.jpg"));

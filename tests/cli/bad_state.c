@@ -218,6 +218,13 @@ static void test_identical_pictures(void **state)
     assert_int_equal(strncmp(result->err, "warning: ", 9), 0);
     cli_remove("run");
     cli_expect_refused(RUN("pretrain", BLACK, "--stop-on-collapse"), 4, "collapsed");
+    /* A run that ends before so many lines says it at its end. */
+    cli_remove("run");
+    result = RUN("pretrain", BLACK, "--log-every", "20");
+    cli_expect_silent(result, 0);
+    said = strstr(result->err, "collapsed");
+    assert_non_null(said);
+    assert_null(strstr(said + 1, "collapsed"));
     /* Real pictures do not set it off. */
     cli_remove("run");
     result = RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "-e", "4");

@@ -172,6 +172,29 @@ static void test_uneven_channels(void **state)
     assert_null(strstr(result->err, words));
 }
 
+/* A run says what it is going to do in whole words, and at its end what to do next. */
+static void test_what_a_run_says(void **state)
+{
+    (void)state;
+    cli_remove("run");
+    const struct cli_result *result =
+        RUN("pretrain", CLI_DATA, "-o", "run", "-a", "resnet8-b16", "-w", "1,0.5", "-b",
+            "256", "-e", "2", "--slow-start", "1");
+    cli_expect_done(result);
+    HOLDS(result->err, "run:    2 steps (2 epochs of 1) of 256 pictures",
+          "sub-networks join at step 1", "time:   about ", "epoch 2/2  step 2",
+          "slimclr eval knn run DATA");
+    result = RUN("pretrain", CLI_DATA, "-o", "run", "--overwrite", "-a", "resnet8-b16",
+                 "-w", "1", "-b", "256", "-e", "1");
+    cli_expect_done(result);
+    HOLDS(result->err, "run:    1 step (1 epoch of 1) of 256 pictures");
+    assert_null(strstr(result->err, "sub-networks"));
+    result = RUN("pretrain", CLI_DATA, "-o", "run", "--overwrite", "-a", "resnet8-b16",
+                 "-w", "1,0.5", "-b", "256", "-e", "1", "--slow-start", "0");
+    cli_expect_done(result);
+    HOLDS(result->err, "all widths train from the start");
+}
+
 /* One JSON line with the fields of interface.md; no time is compared with anything. */
 static void test_bench(void **state)
 {
@@ -203,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_plan_costs),
         cmocka_unit_test(test_plan_ops),
         cmocka_unit_test(test_uneven_channels),
+        cmocka_unit_test(test_what_a_run_says),
         cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
