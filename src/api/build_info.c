@@ -13,6 +13,8 @@ const struct api_build api_build = {
     .onednn = SLIM_BUILD_ONEDNN,
     .jpeg = SLIM_BUILD_JPEG,
     .png = SLIM_BUILD_PNG,
+    .webp = SLIM_BUILD_WEBP,
+    .tiff = SLIM_BUILD_TIFF,
     .zlib = SLIM_BUILD_ZLIB,
     .openmp = SLIM_BUILD_OPENMP,
 };

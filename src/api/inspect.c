@@ -298,10 +298,12 @@ static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text 
 {
     struct sl_device device = {0};
     char described[256] = "none";
+    char formats[SL_FORMATS_BYTES];
     struct sl_cpu_features cpu = sl_cpu_features();
     const struct sl_backend_options options = {0};
     SL_TRY(sl_device_open(err, "auto", &options, &device));
     device.table->describe(device.state, described, sizeof described);
+    sl_decode_formats(formats, sizeof formats);
     sl_device_close(&device);
     if (json) {
         json_t *root = json_object();
@@ -310,7 +312,7 @@ static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text 
         json_object_set_new(root, "compiler", json_string(api_build.compiler));
         json_object_set_new(root, "device", json_string(described));
         json_object_set_new(root, "onednn", json_boolean(api_build.onednn));
-        json_object_set_new(root, "formats", json_string(sl_decode_formats()));
+        json_object_set_new(root, "formats", json_string(formats));
         json_object_set_new(root, "cores", json_integer(sl_cpu_count()));
         json_object_set_new(root, "avx2", json_boolean(cpu.avx2));
         json_object_set_new(root, "avx512", json_boolean(cpu.avx512));
@@ -330,11 +332,12 @@ static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text 
     for (int i = 0; sl_backend_name(i) != NULL; i++) {
         sl_text_add(text, " %s", sl_backend_name(i));
     }
-    sl_text_add(text, "\npictures  %s; gzipped IDX: %s\n", sl_decode_formats(),
+    sl_text_add(text, "\npictures  %s; gzipped IDX: %s\n", formats,
                 yes_no(api_build.zlib));
-    sl_text_add(text, "compiled  oneDNN %s, OpenMP %s, JPEG %s, PNG %s\n",
-                yes_no(api_build.onednn), yes_no(api_build.openmp),
-                yes_no(api_build.jpeg), yes_no(api_build.png));
+    sl_text_add(
+        text, "compiled  oneDNN %s, OpenMP %s, JPEG %s, PNG %s, WebP %s, TIFF %s\n",
+        yes_no(api_build.onednn), yes_no(api_build.openmp), yes_no(api_build.jpeg),
+        yes_no(api_build.png), yes_no(api_build.webp), yes_no(api_build.tiff));
     return SL_OK;
 }
 
@@ -366,6 +369,21 @@ static void add_recipe(struct sl_text *text, const char *name)
     sl_text_add(text, "%-22s %.*s\n", name, (int)length, body);
 }
 
+static void add_formats(struct sl_text *text)
+{
+    bool is_built = false;
+    sl_text_add(text, "folder     a directory of any depth with pictures:\n");
+    for (int i = 0; sl_decode_format(i, &is_built) != NULL; i++) {
+        sl_text_add(text, "             %-6s%s\n", sl_decode_format(i, &is_built),
+                    is_built ? "" : "not in this build");
+    }
+    sl_text_add(text,
+                "cifar      data_batch_*.bin (CIFAR-10), train.bin (CIFAR-100)\n"
+                "idx        IDX files, *-images-idx3-ubyte%s\n"
+                "synthetic: the built-in generator; synthetic:size=32,n=20000,seed=1\n",
+                api_build.zlib ? ", plain or .gz" : "");
+}
+
 static enum sl_status make_list(struct sl_error *err, const char *what,
                                 struct sl_text *text)
 {
@@ -390,13 +408,7 @@ static enum sl_status make_list(struct sl_error *err, const char *what,
         return SL_OK;
     }
     if (strcmp(what, "formats") == 0) {
-        sl_text_add(
-            text,
-            "folder     a directory of any depth with pictures: %s\n"
-            "cifar      data_batch_*.bin (CIFAR-10), train.bin (CIFAR-100)\n"
-            "idx        IDX files, *-images-idx3-ubyte%s\n"
-            "synthetic: the built-in generator; synthetic:size=32,n=20000,seed=1\n",
-            sl_decode_formats(), api_build.zlib ? ", plain or .gz" : "");
+        add_formats(text);
         return SL_OK;
     }
     return SL_FAIL(err, SL_ERROR_USAGE,

@@ -15,7 +15,7 @@
 #include "base/base.h"
 #include "tensor/tensor.h"
 
-/* ---- image (decode.c, jpeg.c, png.c) ----------------------------------------------- */
+/* ---- image (decode.c and the decoders) --------------------------------------------- */
 
 /* 8-bit interleaved pixels, `channels` 1 or 3, rows without padding. The pixels belong to
  * the arena they were decoded into. */
@@ -24,22 +24,33 @@ struct sl_image {
     int height, width, channels;
 };
 
-struct sl_decode_limits {
+/* How files become pixels. Everything zero = the defaults, as is a NULL pointer. */
+struct sl_decode_options {
     int64_t max_pixels; /* height x width; 0 = 100 million */
     int64_t max_bytes;  /* of the compressed file; 0 = 256 MiB */
+    int64_t max_side;   /* height and width; 0 = 65,535 */
+    int channels;       /* of the pixels: 3, or 1 = grey; 0 = 3 */
+    /* What stands behind transparent pixels: white unless `alpha_chosen`. With
+     * `alpha_ignored` the stored colours are taken as if they were opaque. */
+    bool alpha_ignored, alpha_chosen;
+    unsigned char alpha_on[3];
 };
 
-/* Recognises JPEG or PNG (or PNM) by content, checks the limits before any pixel memory
- * is taken, and decodes into RGB (grey becomes three equal channels; alpha is composited
- * on white; 16 bit is rounded to 8; Adobe CMYK/YCCK is converted). `name` is for
- * messages. Every failure is SL_ERROR_DATA and says what is wrong in words ("cut short",
- * "not an image": …). */
+/* Recognises the format by content, checks the limits before any pixel memory is taken,
+ * and decodes into `channels` channels: grey becomes three equal channels, and colour
+ * becomes grey by Pillow's luma; 16 bit is rounded to 8 (v x 255 / 65535); alpha is
+ * composited; CMYK/YCCK is converted; an Exif orientation is applied. `name` is for
+ * messages. A bad file is SL_ERROR_DATA, in words ("cut short", "not an image": …). */
 enum sl_status sl_decode(struct sl_error *err, const char *name,
                          const unsigned char *bytes, int64_t size,
-                         const struct sl_decode_limits *limits, struct sl_arena *arena,
+                         const struct sl_decode_options *options, struct sl_arena *arena,
                          struct sl_image *image);
-/* Names of the formats this build reads: "jpeg png pnm". */
-const char *sl_decode_formats(void);
+/* The file formats, in the order they are tried: the name of format i, or NULL past the
+ * end; whether this build reads it; and the names of all that it reads, "jpeg png …",
+ * into dst. */
+enum { SL_FORMATS_BYTES = 64 };
+const char *sl_decode_format(int i, bool *is_built);
+void sl_decode_formats(char *dst, size_t size);
 
 /* ---- source (source.c, folder.c, raw.c, procedural.c) ------------------------------ */
 
@@ -55,7 +66,7 @@ struct sl_source_config {
     int64_t limit; /* only the first `limit` pictures of a fixed shuffled order; 0 = all
                     */
     uint64_t seed; /* of the limit's order and the split */
-    struct sl_decode_limits limits;
+    struct sl_decode_options decode;
 };
 
 /* One opened part of one DATA. Immutable and safe to read from several threads. */
@@ -89,8 +100,8 @@ const char *sl_source_class_name(const struct sl_source *source, int label);
 uint64_t sl_source_fingerprint(const struct sl_source *source);
 /* Published per-channel constants for this kind of data (interface.md, Normalisation). */
 void sl_source_mean_std(const struct sl_source *source, float mean[3], float std[3]);
-/* Decodes picture i into RGB in the arena. SL_ERROR_DATA when it is damaged. Thread-safe
- * with an arena per thread. */
+/* Decodes picture i into `decode.channels` channels in the arena. SL_ERROR_DATA when it
+ * is damaged. Thread-safe with an arena per thread. */
 enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *source,
                               int64_t i, struct sl_arena *arena, struct sl_image *image);
 
@@ -106,9 +117,15 @@ struct sl_box {
 enum sl_status sl_pixels_resize(struct sl_error *err, struct sl_arena *arena,
                                 const struct sl_image *src, struct sl_box box, int height,
                                 int width, struct sl_image *dst);
+/* Gives the image 1 or 3 channels: grey to three equal ones, colour to one by the luma
+ * below, which gives grey back unchanged. New pixels in the arena where the number
+ * changes. */
+enum sl_status sl_pixels_set_channels(struct sl_error *err, struct sl_arena *arena,
+                                      struct sl_image *image, int channels);
 void sl_pixels_flip(struct sl_image *image);
 /* PIL's ImageEnhance / convert("L") arithmetic on 8 bit (L = (19595 R + 38470 G + 7471 B
- * + 0x8000) >> 16). */
+ * + 0x8000) >> 16). On one channel grey, saturation and hue change nothing, as in
+ * torchvision. */
 void sl_pixels_grey(struct sl_image *image);
 void sl_pixels_brightness(struct sl_image *image, float factor);
 void sl_pixels_contrast(struct sl_image *image, float factor);
@@ -120,7 +137,7 @@ void sl_pixels_hue(struct sl_image *image, float shift);
 enum sl_status sl_pixels_blur(struct sl_error *err, struct sl_arena *arena,
                               struct sl_image *image, float radius);
 void sl_pixels_solarise(struct sl_image *image, int threshold);
-/* (pixel/255 - mean) / std into NHWC float32. */
+/* (pixel/255 - mean) / std into NHWC float32 of the image's own number of channels. */
 void sl_pixels_normalise(const struct sl_image *image, const float mean[3],
                          const float std[3], float *dst);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private to src/data: what the readers (folder.c, raw.c, procedural.c) give to source.c,
- * and what the decoders (jpeg.c, png.c, pnm.c) give to decode.c. Never included from
+ * and what the decoders (jpeg.c, png.c, …) give to decode.c. Never included from
  * outside.
  */
 #ifndef SRC_DATA_DATA_INT_H
@@ -14,31 +14,70 @@
 /* Pixel memory of an image in the arena, not cleared in any meaningful way. */
 enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
                               int width, int channels, struct sl_image *image);
-/* Fails (SL_ERROR_DATA) when a header's sizes are not positive or above the limit. Called
- * by each decoder before any pixel memory is taken. */
-enum sl_status sl_image_check(struct sl_error *err, const char *name, int64_t height,
-                              int64_t width, int64_t max_pixels);
 
-/* The limit of a compressed file, the default when it is 0. */
-int64_t sl_limit_bytes(const struct sl_decode_limits *limits);
+/* One file's bytes, and what is wanted of them. */
+struct sl_encoded {
+    const char *name; /* for messages */
+    const unsigned char *bytes;
+    int64_t size;
+    const struct sl_decode_options *options; /* every field filled in */
+};
 
-/* One file format. `decode` may trust that `matches` said yes; it returns RGB. A format
- * that was left out of the build keeps its row, so that its files are named in the
- * message. */
+/* Fails (SL_ERROR_DATA) when a header's sizes are not positive or above the limits.
+ * Called by each decoder before any pixel memory is taken. */
+enum sl_status sl_image_check(struct sl_error *err, const struct sl_encoded *encoded,
+                              int64_t height, int64_t width);
+/* Fails (SL_ERROR_DATA) when the file is larger than the limit. */
+enum sl_status sl_bytes_check(struct sl_error *err, const char *name, int64_t size,
+                              const struct sl_decode_options *options);
+/* The two messages every format has: "NAME: damaged PNG: …". */
+enum sl_status sl_fail_damaged(struct sl_error *err, const struct sl_encoded *encoded,
+                               const char *format, const char *what);
+enum sl_status sl_fail_cut_short(struct sl_error *err, const struct sl_encoded *encoded,
+                                 const char *format);
+
+/* One file format. `decode` may trust that `matches` said yes; it returns 1 or 3
+ * channels, whichever is less work, upright. A format that was left out of the build
+ * keeps its row, so that its files are named in the message. */
 struct sl_decoder {
     const char *name;
     bool built;
     bool (*matches)(const unsigned char *bytes, int64_t size);
-    enum sl_status (*decode)(struct sl_error *err, const char *name,
-                             const unsigned char *bytes, int64_t size, int64_t max_pixels,
+    enum sl_status (*decode)(struct sl_error *err, const struct sl_encoded *encoded,
                              struct sl_arena *arena, struct sl_image *image);
 };
 extern const struct sl_decoder sl_decoder_jpeg; /* jpeg.c or jpeg_none.c */
 extern const struct sl_decoder sl_decoder_png;  /* png.c or png_none.c */
+extern const struct sl_decoder sl_decoder_webp; /* webp.c or webp_none.c */
+extern const struct sl_decoder sl_decoder_tiff; /* tiff.c or tiff_none.c */
+extern const struct sl_decoder sl_decoder_bmp;  /* bmp.c */
 extern const struct sl_decoder sl_decoder_pnm;  /* pnm.c */
 /* By content only: shared by the real decoder and its stand-in. */
 bool sl_is_jpeg(const unsigned char *bytes, int64_t size);
 bool sl_is_png(const unsigned char *bytes, int64_t size);
+bool sl_is_webp(const unsigned char *bytes, int64_t size);
+bool sl_is_tiff(const unsigned char *bytes, int64_t size);
+
+/* ---- depth and transparency (flatten.c) -------------------------------------------- */
+
+/* 16 bit to 8: v x 255 / 65535, rounded. */
+void sl_narrow(const uint16_t *src, int64_t n, unsigned char *dst);
+/* n pixels of red, green, blue, alpha to RGB, on the colour that the options name. */
+void sl_flatten_8(const struct sl_decode_options *options, const unsigned char *rgba,
+                  int64_t n, unsigned char *rgb);
+void sl_flatten_16(const struct sl_decode_options *options, const uint16_t *rgba,
+                   int64_t n, unsigned char *rgb);
+/* Ink to light as Pillow has it; the four channels are amounts of ink, 255 = all. */
+void sl_from_cmyk(const unsigned char *cmyk, int64_t n, unsigned char *rgb);
+
+/* ---- orientation (orient.c) -------------------------------------------------------- */
+
+/* 1..8 out of an Exif block (which begins with a TIFF header, after any "Exif\0\0");
+ * 1 = upright when it says nothing, or nothing valid. */
+int sl_exif_orientation(const unsigned char *exif, int64_t size);
+/* Turns stored pixels upright; new pixels in the arena unless the orientation is 1. */
+enum sl_status sl_image_orient(struct sl_error *err, struct sl_arena *arena,
+                               int orientation, struct sl_image *image);
 
 /* ---- readers (source.c) ------------------------------------------------------------ */
 
@@ -59,6 +98,8 @@ struct sl_reader {
 };
 
 struct sl_reader_kind {
+    /* 1 or 3 channels, whichever is less work; source.c makes them as many as asked for
+     */
     enum sl_status (*read)(struct sl_error *err, const struct sl_reader *reader,
                            int64_t i, struct sl_arena *arena, struct sl_image *image);
     void (*name)(const struct sl_reader *reader, int64_t i, char *dst, size_t size);
@@ -75,7 +116,7 @@ void sl_mean_std_imagenet(const struct sl_reader *reader, float mean[3], float s
 /* folder.c: a directory tree. `part` matters only where train/ exists. */
 void sl_folder_parts(const char *path, struct sl_parts *parts);
 enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_part part,
-                              const struct sl_decode_limits *limits,
+                              const struct sl_decode_options *decode,
                               struct sl_reader *reader);
 
 /* raw.c: fixed-size records. probe: does the path hold such files (by name)? */

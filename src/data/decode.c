@@ -8,12 +8,11 @@
 
 #include <string.h>
 
-enum { MAX_PIXELS = 100 * 1000 * 1000, MAX_BYTES = 256 * 1024 * 1024 };
+enum { MAX_PIXELS = 100 * 1000 * 1000, MAX_BYTES = 256 * 1024 * 1024, MAX_SIDE = 65535 };
 
 static const struct sl_decoder *const decoders[] = {
-    &sl_decoder_jpeg,
-    &sl_decoder_png,
-    &sl_decoder_pnm,
+    &sl_decoder_jpeg, &sl_decoder_png, &sl_decoder_webp,
+    &sl_decoder_tiff, &sl_decoder_bmp, &sl_decoder_pnm,
 };
 
 /* Formats that are recognised only to be named in the message. */
@@ -23,11 +22,14 @@ struct foreign {
     const char *magic;
 };
 static const struct foreign foreigners[] = {
-    {"WebP", 8, "WEBP"},   {"GIF", 0, "GIF8"},       {"BMP", 0, "BM"},
-    {"TIFF", 0, "II*"},    {"TIFF", 0, "MM"},        {"AVIF", 4, "ftypavif"},
-    {"HEIF", 4, "ftyphe"}, {"JPEG XL", 4, "JXL "},   {"PDF", 0, "%PDF"},
-    {"SVG", 0, "<svg"},    {"HTML", 0, "<!DOCTYPE"}, {"gzip", 0, "\x1f\x8b"},
+    {"GIF", 0, "GIF8"},       {"AVIF", 4, "ftypavif"}, {"HEIF", 4, "ftyphe"},
+    {"HEIF", 4, "ftypmif"},   {"JPEG XL", 4, "JXL "},  {"JPEG XL", 0, "\xff\x0a"},
+    {"JPEG 2000", 4, "jP  "}, {"PDF", 0, "%PDF"},      {"SVG", 0, "<svg"},
+    {"HTML", 0, "<!DOCTYPE"}, {"PAM", 0, "P7\n"},      {"gzip", 0, "\x1f\x8b"},
+    {"Photoshop", 0, "8BPS"},
 };
+
+/* ---- recognising ------------------------------------------------------------------- */
 
 bool sl_is_jpeg(const unsigned char *bytes, int64_t size)
 {
@@ -40,38 +42,22 @@ bool sl_is_png(const unsigned char *bytes, int64_t size)
     return size >= 8 && memcmp(bytes, magic, 8) == 0;
 }
 
-enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
-                              int width, int channels, struct sl_image *image)
+bool sl_is_webp(const unsigned char *bytes, int64_t size)
 {
-    int64_t count = 0;
-    if (!sl_mul_checked(height, width, &count) ||
-        !sl_mul_checked(count, channels, &count)) {
-        return SL_FAIL(err, SL_ERROR_RUN, "an image of %d x %d pixels is too large",
-                       height, width);
-    }
-    SL_TRY(sl_arena_alloc(err, arena, count, 1, &image->pixels));
-    image->height = height;
-    image->width = width;
-    image->channels = channels;
-    return SL_OK;
+    return size >= 12 && memcmp(bytes, "RIFF", 4) == 0 &&
+           memcmp(bytes + 8, "WEBP", 4) == 0;
 }
 
-enum sl_status sl_image_check(struct sl_error *err, const char *name, int64_t height,
-                              int64_t width, int64_t max_pixels)
+/* Classic and big TIFF, in both byte orders. */
+bool sl_is_tiff(const unsigned char *bytes, int64_t size)
 {
-    if (height < 1 || width < 1) {
-        return SL_FAIL(err, SL_ERROR_DATA,
-                       "%s: damaged image: its header says %lld x %lld", name,
-                       (long long)width, (long long)height);
+    static const char *const magics[4] = {"II*\0", "MM\0*", "II+\0", "MM\0+"};
+    for (int i = 0; i < 4 && size >= 4; i++) {
+        if (memcmp(bytes, magics[i], 4) == 0) {
+            return true;
+        }
     }
-    int64_t pixels = 0;
-    if (height > INT32_MAX || width > INT32_MAX ||
-        !sl_mul_checked(height, width, &pixels) || pixels > max_pixels) {
-        return SL_FAIL(err, SL_ERROR_DATA,
-                       "%s: %lld x %lld pixels is more than the limit of %lld", name,
-                       (long long)width, (long long)height, (long long)max_pixels);
-    }
-    return SL_OK;
+    return false;
 }
 
 static const char *foreign_name(const unsigned char *bytes, int64_t size)
@@ -98,58 +84,158 @@ static bool is_text(const unsigned char *bytes, int64_t size)
     return true;
 }
 
+const char *sl_decode_format(int i, bool *is_built)
+{
+    if (i >= SL_COUNT(decoders)) {
+        return NULL;
+    }
+    *is_built = decoders[i]->built;
+    return decoders[i]->name;
+}
+
+void sl_decode_formats(char *dst, size_t size)
+{
+    size_t length = 0;
+    dst[0] = '\0';
+    for (int i = 0; i < SL_COUNT(decoders); i++) {
+        if (decoders[i]->built && length < size) {
+            length += (size_t)snprintf(dst + length, size - length, "%s%s",
+                                       length > 0 ? " " : "", decoders[i]->name);
+        }
+    }
+}
+
 static enum sl_status fail_unknown(struct sl_error *err, const char *name,
                                    const unsigned char *bytes, int64_t size)
 {
     const char *foreign = foreign_name(bytes, size);
+    char formats[SL_FORMATS_BYTES];
+    sl_decode_formats(formats, sizeof(formats));
     if (foreign != NULL) {
         return SL_FAIL(err, SL_ERROR_DATA,
                        "%s: its content is %s, which is not read (formats: %s)", name,
-                       foreign, sl_decode_formats());
+                       foreign, formats);
     }
     if (is_text(bytes, size)) {
         return SL_FAIL(err, SL_ERROR_DATA,
                        "%s: not an image: its content is text (formats: %s)", name,
-                       sl_decode_formats());
+                       formats);
     }
     return SL_FAIL(err, SL_ERROR_DATA,
                    "%s: not an image of a known format: it begins with byte 0x%02x "
                    "(formats: %s)",
-                   name, bytes[0], sl_decode_formats());
+                   name, bytes[0], formats);
 }
 
-int64_t sl_limit_bytes(const struct sl_decode_limits *limits)
+/* ---- limits and messages ----------------------------------------------------------- */
+
+enum sl_status sl_image_check(struct sl_error *err, const struct sl_encoded *encoded,
+                              int64_t height, int64_t width)
 {
-    return limits != NULL && limits->max_bytes > 0 ? limits->max_bytes : MAX_BYTES;
+    const struct sl_decode_options *options = encoded->options;
+    if (height < 1 || width < 1) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: damaged image: its header says %lld x %lld", encoded->name,
+                       (long long)width, (long long)height);
+    }
+    if (height > options->max_side || width > options->max_side) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: a side of %lld x %lld pixels is more than the limit of %lld; "
+                       "raise --max-side or leave the file out",
+                       encoded->name, (long long)width, (long long)height,
+                       (long long)options->max_side);
+    }
+    int64_t pixels = 0;
+    if (!sl_mul_checked(height, width, &pixels) || pixels > options->max_pixels) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: %lld x %lld pixels is more than the limit of %lld; raise "
+                       "--max-pixels or leave the file out",
+                       encoded->name, (long long)width, (long long)height,
+                       (long long)options->max_pixels);
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_bytes_check(struct sl_error *err, const char *name, int64_t size,
+                              const struct sl_decode_options *options)
+{
+    int64_t most =
+        options != NULL && options->max_bytes > 0 ? options->max_bytes : MAX_BYTES;
+    if (size > most) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: %lld bytes is more than the limit of %lld; raise --max-bytes "
+                       "or leave the file out",
+                       name, (long long)size, (long long)most);
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_fail_damaged(struct sl_error *err, const struct sl_encoded *encoded,
+                               const char *format, const char *what)
+{
+    return SL_FAIL(err, SL_ERROR_DATA, "%s: damaged %s: %s", encoded->name, format, what);
+}
+
+enum sl_status sl_fail_cut_short(struct sl_error *err, const struct sl_encoded *encoded,
+                                 const char *format)
+{
+    return sl_fail_damaged(err, encoded, format, "the file is cut short");
+}
+
+static struct sl_decode_options filled_in(const struct sl_decode_options *options)
+{
+    struct sl_decode_options all = {0};
+    if (options != NULL) {
+        all = *options;
+    }
+    all.max_pixels = all.max_pixels > 0 ? all.max_pixels : MAX_PIXELS;
+    all.max_bytes = all.max_bytes > 0 ? all.max_bytes : MAX_BYTES;
+    all.max_side = all.max_side > 0 ? all.max_side : MAX_SIDE;
+    all.channels = all.channels > 0 ? all.channels : 3;
+    SL_ASSERT(all.channels == 1 || all.channels == 3);
+    SL_ASSERT(all.max_side <= INT32_MAX);
+    if (!all.alpha_chosen) {
+        memset(all.alpha_on, 255, sizeof(all.alpha_on));
+    }
+    return all;
+}
+
+/* ---- pixels ------------------------------------------------------------------------ */
+
+enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
+                              int width, int channels, struct sl_image *image)
+{
+    int64_t count = 0;
+    if (!sl_mul_checked(height, width, &count) ||
+        !sl_mul_checked(count, channels, &count)) {
+        return SL_FAIL(err, SL_ERROR_RUN, "an image of %d x %d pixels is too large",
+                       height, width);
+    }
+    SL_TRY(sl_arena_alloc(err, arena, count, 1, &image->pixels));
+    image->height = height;
+    image->width = width;
+    image->channels = channels;
+    return SL_OK;
 }
 
 enum sl_status sl_decode(struct sl_error *err, const char *name,
                          const unsigned char *bytes, int64_t size,
-                         const struct sl_decode_limits *limits, struct sl_arena *arena,
+                         const struct sl_decode_options *options, struct sl_arena *arena,
                          struct sl_image *image)
 {
-    int64_t max_pixels =
-        limits != NULL && limits->max_pixels > 0 ? limits->max_pixels : MAX_PIXELS;
-    int64_t max_bytes = sl_limit_bytes(limits);
+    struct sl_decode_options all = filled_in(options);
+    struct sl_encoded encoded = {
+        .name = name, .bytes = bytes, .size = size, .options = &all};
     *image = (struct sl_image){0};
     if (size <= 0) {
         return SL_FAIL(err, SL_ERROR_DATA, "%s: empty file (0 bytes)", name);
     }
-    if (size > max_bytes) {
-        return SL_FAIL(err, SL_ERROR_DATA,
-                       "%s: %lld bytes is more than the limit of %lld", name,
-                       (long long)size, (long long)max_bytes);
-    }
+    SL_TRY(sl_bytes_check(err, name, size, &all));
     for (int i = 0; i < SL_COUNT(decoders); i++) {
         if (decoders[i]->matches(bytes, size)) {
-            return decoders[i]->decode(err, name, bytes, size, max_pixels, arena, image);
+            SL_TRY(decoders[i]->decode(err, &encoded, arena, image));
+            return sl_pixels_set_channels(err, arena, image, all.channels);
         }
     }
     return fail_unknown(err, name, bytes, size);
-}
-
-const char *sl_decode_formats(void)
-{
-    static const char *const texts[4] = {"pnm", "jpeg pnm", "png pnm", "jpeg png pnm"};
-    return texts[(sl_decoder_jpeg.built ? 1 : 0) + (sl_decoder_png.built ? 2 : 0)];
 }

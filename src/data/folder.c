@@ -19,9 +19,9 @@
 
 enum { PATH_BYTES = 4096 };
 
-static const char *const extensions[] = {".jpg",  ".jpeg", ".jpe", ".jfif",
-                                         ".png",  ".ppm",  ".pgm", ".pnm",
-                                         ".webp", ".bmp",  ".tif", ".tiff"};
+static const char *const extensions[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".png",
+                                         ".webp", ".bmp",  ".dib", ".tif",  ".tiff",
+                                         ".pbm",  ".pgm",  ".ppm", ".pnm"};
 
 struct entry {
     const char *path; /* below the part's directory */
@@ -43,7 +43,7 @@ struct place {
 struct folder {
     struct sl_arena *arena; /* of the texts */
     const char *root;       /* with the part's directory */
-    struct sl_decode_limits limits;
+    struct sl_decode_options decode;
     struct list entries; /* struct entry */
     struct list classes; /* const char * */
     struct list visited; /* struct place, a hash table of capacity slots */
@@ -290,10 +290,9 @@ static int64_t read_all(int file, unsigned char *dst, int64_t size)
 /* Into the arena rather than the heap or a map: a worker's arena is warm after a few
  * files, and a file that shrinks under a map would end the process. */
 static enum sl_status slurp(struct sl_error *err, const char *path,
-                            const struct sl_decode_limits *limits, struct sl_arena *arena,
-                            unsigned char **bytes, int64_t *size)
+                            const struct sl_decode_options *decode,
+                            struct sl_arena *arena, unsigned char **bytes, int64_t *size)
 {
-    int64_t max_bytes = sl_limit_bytes(limits);
     struct stat info;
     enum sl_status status = SL_OK;
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -302,12 +301,7 @@ static enum sl_status slurp(struct sl_error *err, const char *path,
             SL_FAIL(err, SL_ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
         goto out;
     }
-    if (info.st_size > max_bytes) {
-        status =
-            SL_FAIL(err, SL_ERROR_DATA, "%s: %lld bytes is more than the limit of %lld",
-                    path, (long long)info.st_size, (long long)max_bytes);
-        goto out;
-    }
+    SL_TRY_OUT(sl_bytes_check(err, path, (int64_t)info.st_size, decode));
     SL_TRY_OUT(sl_arena_alloc(err, arena, (int64_t)info.st_size, 1, bytes));
     *size = read_all(file, *bytes, (int64_t)info.st_size);
     if (*size < 0) {
@@ -330,8 +324,8 @@ static enum sl_status read_folder(struct sl_error *err, const struct sl_reader *
     unsigned char *bytes = NULL;
     int64_t size = 0;
     SL_ASSERT(sl_path_join(path, sizeof(path), folder->root, entry_of(reader, i)->path));
-    SL_TRY(slurp(err, path, &folder->limits, arena, &bytes, &size));
-    return sl_decode(err, path, bytes, size, &folder->limits, arena, image);
+    SL_TRY(slurp(err, path, &folder->decode, arena, &bytes, &size));
+    return sl_decode(err, path, bytes, size, &folder->decode, arena, image);
 }
 
 static void name_folder(const struct sl_reader *reader, int64_t i, char *dst, size_t size)
@@ -448,7 +442,7 @@ static enum sl_status other_classes(struct sl_error *err, const char *path,
 }
 
 enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_part part,
-                              const struct sl_decode_limits *limits,
+                              const struct sl_decode_options *decode,
                               struct sl_reader *reader)
 {
     char root[PATH_BYTES];
@@ -457,7 +451,7 @@ enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_pa
     *reader = (struct sl_reader){.kind = &folder_kind};
     SL_TRY(sl_heap_alloc(err, "folder", 1, sizeof(*folder), &folder));
     reader->state = folder;
-    folder->limits = *limits;
+    folder->decode = *decode;
     sl_folder_parts(path, &parts);
     if (!parts.train || !part_path(path, part, root, sizeof(root))) {
         if (!sl_text_copy(root, sizeof(root), path)) {
@@ -469,7 +463,8 @@ enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_pa
     if (folder->entries.n == 0) {
         return SL_FAIL(err, SL_ERROR_DATA,
                        "%s: no images in this folder or below it (looked for .jpg .jpeg "
-                       ".png .ppm .pgm …); give the folder that holds them",
+                       ".png .webp .bmp .tif .tiff .pbm .pgm .ppm .pnm); give the folder "
+                       "that holds them",
                        root);
     }
     SL_TRY(note_classes(err, folder, folder));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JPEG to RGB through libjpeg-turbo's libjpeg interface; the only file that includes it.
- * The library leaves by a call-back, so there is one setjmp here and nowhere else.
+ * JPEG to pixels through libjpeg-turbo's libjpeg interface; the only file that includes
+ * it. The library leaves by a call-back, so there is one setjmp here and nowhere else.
  * Invariant: a picture whose stored bits were not all there or not all valid is an error,
  * never a picture with a grey lower half; harmless oddities (extra bytes between markers,
  * unknown versions) are let through.
@@ -14,9 +14,13 @@
 #include <setjmp.h>
 #include <string.h>
 
-/* More scans than any real progressive file has; each costs a pass over the whole
- * picture. */
-enum { MAX_SCANS = 200 };
+enum {
+    /* More scans than any real progressive file has; each costs a pass over the whole
+     * picture. */
+    MAX_SCANS = 200,
+    MARKER_EXIF = JPEG_APP0 + 1,
+    MARKER_BYTES = 0xffff /* of one marker, all of it */
+};
 
 /* libjpeg hands back `manager`, which must stay first: its address is the job's. */
 struct job {
@@ -25,14 +29,22 @@ struct job {
     struct jpeg_decompress_struct jpeg;
     jmp_buf leave;
     struct sl_error *err;
-    const char *name;
+    const struct sl_encoded *encoded;
+    struct sl_arena *arena;
+    struct sl_image *image;
+    int orientation;
     enum sl_status status;
 };
 
-static void leave_with(struct job *job, enum sl_status status)
+/* ---- the library's call-backs ------------------------------------------------------ */
+
+/* Goes on only when the status is good. */
+static void go_on(struct job *job, enum sl_status status)
 {
-    job->status = status;
-    longjmp(job->leave, 1);
+    if (status != SL_OK) {
+        job->status = status;
+        longjmp(job->leave, 1);
+    }
 }
 
 static bool is_cut_short(int code)
@@ -44,13 +56,16 @@ static bool is_cut_short(int code)
 static void fail_job(struct job *job)
 {
     char text[JMSG_LENGTH_MAX];
-    if (is_cut_short(job->manager.msg_code)) {
-        leave_with(job, SL_FAIL(job->err, SL_ERROR_DATA,
-                                "%s: damaged JPEG: the file is cut short", job->name));
+    int code = job->manager.msg_code;
+    if (is_cut_short(code)) {
+        go_on(job, sl_fail_cut_short(job->err, job->encoded, "JPEG"));
+    }
+    if (code == JERR_OUT_OF_MEMORY) {
+        go_on(job, SL_FAIL(job->err, SL_ERROR_RUN, "%s: out of memory while reading JPEG",
+                           job->encoded->name));
     }
     job->manager.format_message((j_common_ptr)&job->jpeg, text);
-    leave_with(job,
-               SL_FAIL(job->err, SL_ERROR_DATA, "%s: damaged JPEG: %s", job->name, text));
+    go_on(job, sl_fail_damaged(job->err, job->encoded, "JPEG", text));
 }
 
 static void on_error(j_common_ptr common)
@@ -89,78 +104,113 @@ static void on_progress(j_common_ptr common)
 {
     struct job *job = (struct job *)(void *)common->err;
     if (job->jpeg.input_scan_number > MAX_SCANS) {
-        leave_with(job,
-                   SL_FAIL(job->err, SL_ERROR_DATA,
-                           "%s: damaged JPEG: more than %d scans", job->name, MAX_SCANS));
+        go_on(job, SL_FAIL(job->err, SL_ERROR_DATA,
+                           "%s: damaged JPEG: more than the limit of %d scans",
+                           job->encoded->name, MAX_SCANS));
     }
 }
 
-/* One row of four channels to RGB. Adobe writes the inks inverted (255 = no ink). */
-static void row_from_cmyk(const unsigned char *src, int width, bool inverted,
-                          unsigned char *dst)
+/* ---- the header -------------------------------------------------------------------- */
+
+/* A block of 64 coefficients takes a bit at least, so that a small file which promises
+ * many blocks is cut short: known here, before the library takes memory for them. */
+static void check_promise(struct job *job)
 {
-    int flip = inverted ? 0 : 255;
-    for (int x = 0; x < width; x++) {
-        int k = src[4 * x + 3] ^ flip;
-        for (int c = 0; c < 3; c++) {
-            int ink = src[4 * x + c] ^ flip;
-            dst[3 * x + c] = (unsigned char)((ink * k + 127) / 255);
+    const struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    int64_t blocks = 0;
+    for (int c = 0; c < jpeg->num_components; c++) {
+        blocks += (int64_t)jpeg->comp_info[c].width_in_blocks *
+                  (int64_t)jpeg->comp_info[c].height_in_blocks;
+    }
+    if (!jpeg->arith_code && blocks > 8 * job->encoded->size) {
+        go_on(job, sl_fail_cut_short(job->err, job->encoded, "JPEG"));
+    }
+}
+
+static int find_orientation(const struct jpeg_decompress_struct *jpeg)
+{
+    for (jpeg_saved_marker_ptr m = jpeg->marker_list; m != NULL; m = m->next) {
+        if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0) {
+            return sl_exif_orientation(m->data, (int64_t)m->data_length);
         }
     }
+    return 1;
 }
 
-static void read_rows(struct job *job, struct sl_arena *arena, struct sl_image *image)
+/* What libjpeg is to make of the stored colours: ink stays ink here (row_from_ink), grey
+ * stays grey when no colour is wanted. */
+static J_COLOR_SPACE wanted_colours(const struct job *job)
+{
+    switch (job->jpeg.jpeg_color_space) {
+    case JCS_CMYK:
+    case JCS_YCCK:
+        return JCS_CMYK;
+    case JCS_GRAYSCALE:
+        return job->encoded->options->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    default:
+        return JCS_RGB;
+    }
+}
+
+static void read_header(struct job *job)
 {
     struct jpeg_decompress_struct *jpeg = &job->jpeg;
-    bool is_cmyk = jpeg->out_color_space == JCS_CMYK;
-    unsigned char *row = NULL;
-    if (is_cmyk) {
-        enum sl_status status =
-            sl_arena_alloc(job->err, arena, (int64_t)image->width * 4, 1, &row);
-        if (status != SL_OK) {
-            leave_with(job, status);
-        }
+    jpeg_mem_src(jpeg, job->encoded->bytes, (unsigned long)job->encoded->size);
+    jpeg_save_markers(jpeg, MARKER_EXIF, MARKER_BYTES);
+    jpeg_read_header(jpeg, TRUE);
+    go_on(job,
+          sl_image_check(job->err, job->encoded, jpeg->image_height, jpeg->image_width));
+    check_promise(job);
+    job->orientation = find_orientation(jpeg);
+    jpeg->out_color_space = wanted_colours(job);
+}
+
+/* ---- the pixels -------------------------------------------------------------------- */
+
+/* Ink is stored inverted, 255 = none: so Adobe's programs write it, and so Pillow and
+ * browsers read every file of four channels, with Adobe's marker or without. */
+static void row_from_ink(unsigned char *ink, int width, unsigned char *dst)
+{
+    for (int64_t i = 0; i < (int64_t)width * 4; i++) {
+        ink[i] = (unsigned char)(255 - ink[i]);
+    }
+    sl_from_cmyk(ink, width, dst);
+}
+
+static void read_rows(struct job *job)
+{
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    struct sl_image *image = job->image;
+    int64_t row_bytes = (int64_t)image->width * image->channels;
+    unsigned char *ink = NULL;
+    if (jpeg->out_color_space == JCS_CMYK) {
+        go_on(job,
+              sl_arena_alloc(job->err, job->arena, (int64_t)image->width * 4, 1, &ink));
     }
     while (jpeg->output_scanline < jpeg->output_height) {
-        unsigned char *dst =
-            image->pixels + (int64_t)jpeg->output_scanline * image->width * 3;
-        JSAMPROW target = is_cmyk ? row : dst;
+        unsigned char *dst = image->pixels + (int64_t)jpeg->output_scanline * row_bytes;
+        JSAMPROW target = ink != NULL ? ink : dst;
         jpeg_read_scanlines(jpeg, &target, 1);
-        if (is_cmyk) {
-            row_from_cmyk(row, image->width, jpeg->saw_Adobe_marker != 0, dst);
+        if (ink != NULL) {
+            row_from_ink(ink, image->width, dst);
         }
     }
 }
 
-static void decode_job(struct job *job, const unsigned char *bytes, int64_t size,
-                       int64_t max_pixels, struct sl_arena *arena, struct sl_image *image)
+static void read_pixels(struct job *job)
 {
     struct jpeg_decompress_struct *jpeg = &job->jpeg;
-    jpeg_mem_src(jpeg, bytes, (unsigned long)size);
-    jpeg_read_header(jpeg, TRUE);
-    enum sl_status status = sl_image_check(job->err, job->name, jpeg->image_height,
-                                           jpeg->image_width, max_pixels);
-    if (status != SL_OK) {
-        leave_with(job, status);
-    }
-    bool has_four =
-        jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
-    jpeg->out_color_space = has_four ? JCS_CMYK : JCS_RGB;
-    status = sl_image_alloc(job->err, arena, (int)jpeg->image_height,
-                            (int)jpeg->image_width, 3, image);
-    if (status != SL_OK) {
-        leave_with(job, status);
-    }
+    int channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
+    go_on(job, sl_image_alloc(job->err, job->arena, (int)jpeg->image_height,
+                              (int)jpeg->image_width, channels, job->image));
     jpeg_start_decompress(jpeg);
-    read_rows(job, arena, image);
+    read_rows(job);
     jpeg_finish_decompress(jpeg);
 }
 
 /* The one setjmp. `job` belongs to the caller, so that what it holds is defined after the
  * jump. */
-static void decode_guarded(struct job *job, const unsigned char *bytes, int64_t size,
-                           int64_t max_pixels, struct sl_arena *arena,
-                           struct sl_image *image)
+static void run_guarded(struct job *job)
 {
     if (setjmp(job->leave) != 0) {
         return;
@@ -168,25 +218,27 @@ static void decode_guarded(struct job *job, const unsigned char *bytes, int64_t 
     jpeg_create_decompress(&job->jpeg);
     job->progress.progress_monitor = on_progress;
     job->jpeg.progress = &job->progress;
-    decode_job(job, bytes, size, max_pixels, arena, image);
+    read_header(job);
+    read_pixels(job);
 }
 
-static enum sl_status decode_jpeg(struct sl_error *err, const char *name,
-                                  const unsigned char *bytes, int64_t size,
-                                  int64_t max_pixels, struct sl_arena *arena,
-                                  struct sl_image *image)
+static enum sl_status decode_jpeg(struct sl_error *err, const struct sl_encoded *encoded,
+                                  struct sl_arena *arena, struct sl_image *image)
 {
     struct job job;
     memset(&job, 0, sizeof(job));
     job.err = err;
-    job.name = name;
+    job.encoded = encoded;
+    job.arena = arena;
+    job.image = image;
     job.jpeg.err = jpeg_std_error(&job.manager);
     job.manager.error_exit = on_error;
     job.manager.emit_message = on_message;
     job.manager.output_message = on_output;
-    decode_guarded(&job, bytes, size, max_pixels, arena, image);
+    run_guarded(&job);
     jpeg_destroy_decompress(&job.jpeg);
-    return job.status;
+    SL_TRY(job.status);
+    return sl_image_orient(err, arena, job.orientation, image);
 }
 
 const struct sl_decoder sl_decoder_jpeg = {

@@ -3,7 +3,7 @@
  * Pure functions on 8-bit pixels, with PIL's arithmetic: flip, colours, blur, solarise,
  * normalise. Resizing is in resize.c. Nothing here draws a random number or knows a
  * recipe. Invariant: the same bytes as PIL for the same arguments; the golden test holds
- * each of them against PIL's output. Colour functions want three channels.
+ * each of them against PIL's output. On one channel, what needs colour does nothing.
  */
 #include "data/data.h"
 
@@ -39,9 +39,33 @@ static int luma(const unsigned char *rgb)
     return (19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 0x8000) >> 16;
 }
 
+enum sl_status sl_pixels_set_channels(struct sl_error *err, struct sl_arena *arena,
+                                      struct sl_image *image, int channels)
+{
+    struct sl_image made = *image;
+    int64_t n = n_pixels(image);
+    SL_ASSERT(channels == 1 || channels == 3);
+    if (image->channels == channels) {
+        return SL_OK;
+    }
+    made.channels = channels;
+    SL_TRY(sl_arena_alloc(err, arena, n * channels, 1, &made.pixels));
+    const unsigned char *src = image->pixels;
+    for (int64_t i = 0; channels == 1 && i < n; i++) {
+        made.pixels[i] = (unsigned char)luma(src + 3 * i);
+    }
+    for (int64_t i = 0; channels == 3 && i < n; i++) {
+        memset(made.pixels + 3 * i, src[i], 3);
+    }
+    *image = made;
+    return SL_OK;
+}
+
 void sl_pixels_grey(struct sl_image *image)
 {
-    SL_ASSERT(image->channels == 3);
+    if (image->channels == 1) {
+        return;
+    }
     unsigned char *pixels = image->pixels;
     for (int64_t i = 0; i < n_pixels(image); i++) {
         unsigned char value = (unsigned char)luma(pixels + 3 * i);
@@ -80,17 +104,19 @@ void sl_pixels_brightness(struct sl_image *image, float factor)
 
 void sl_pixels_contrast(struct sl_image *image, float factor)
 {
-    SL_ASSERT(image->channels == 3);
     int64_t sum = 0, n = n_pixels(image);
+    bool is_grey = image->channels == 1;
     for (int64_t i = 0; i < n; i++) {
-        sum += luma(image->pixels + 3 * i);
+        sum += is_grey ? image->pixels[i] : luma(image->pixels + 3 * i);
     }
     blend_constant(image, (int)((double)sum / (double)n + 0.5), factor);
 }
 
 void sl_pixels_saturation(struct sl_image *image, float factor)
 {
-    SL_ASSERT(image->channels == 3);
+    if (image->channels == 1) {
+        return;
+    }
     unsigned char *pixels = image->pixels;
     for (int64_t i = 0; i < n_pixels(image); i++) {
         int grey = luma(pixels + 3 * i);
@@ -150,7 +176,9 @@ static void from_hsv(int hue, int saturation, int value, unsigned char *rgb)
 
 void sl_pixels_hue(struct sl_image *image, float shift)
 {
-    SL_ASSERT(image->channels == 3);
+    if (image->channels == 1) {
+        return;
+    }
     int turn = (int)((double)shift * 255.0) & 255;
     for (int64_t i = 0; i < n_pixels(image); i++) {
         unsigned char *rgb = image->pixels + 3 * i;
@@ -309,12 +337,14 @@ void sl_pixels_normalise(const struct sl_image *image, const float mean[3],
             table[c][v] = ((float)v / 255.0f - mean[c]) / std[c];
         }
     }
-    int step = image->channels == 3 ? 1 : 0;
     const unsigned char *src = image->pixels;
-    for (int64_t i = 0; i < n_pixels(image); i++) {
+    int64_t n = n_pixels(image);
+    for (int64_t i = 0; image->channels == 1 && i < n; i++) {
+        dst[i] = table[0][src[i]];
+    }
+    for (int64_t i = 0; image->channels == 3 && i < n; i++, src += 3) {
         dst[3 * i] = table[0][src[0]];
-        dst[3 * i + 1] = table[1][src[step]];
-        dst[3 * i + 2] = table[2][src[2 * step]];
-        src += image->channels;
+        dst[3 * i + 1] = table[1][src[1]];
+        dst[3 * i + 2] = table[2][src[2]];
     }
 }

@@ -6,18 +6,13 @@
  */
 #include "data/data_int.h"
 
-static enum sl_status decode_none(struct sl_error *err, const char *name,
-                                  const unsigned char *bytes, int64_t size,
-                                  int64_t max_pixels, struct sl_arena *arena,
-                                  struct sl_image *image)
+static enum sl_status decode_none(struct sl_error *err, const struct sl_encoded *encoded,
+                                  struct sl_arena *arena, struct sl_image *image)
 {
-    (void)bytes;
-    (void)size;
-    (void)max_pixels;
     (void)arena;
     (void)image;
     return SL_FAIL(err, SL_ERROR_DATA, "%s: a PNG file, and this build has no PNG reader",
-                   name);
+                   encoded->name);
 }
 
 const struct sl_decoder sl_decoder_png = {

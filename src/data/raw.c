@@ -412,11 +412,15 @@ static enum sl_status read_raw(struct sl_error *err, const struct sl_reader *rea
     const struct raw *raw = reader->state;
     int64_t plane = (int64_t)reader->height * reader->width;
     bool is_grey = raw->family == FAMILY_IDX;
-    int64_t label_bytes = raw->record_bytes - (is_grey ? plane : 3 * plane);
-    const unsigned char *red = record_of(raw, i) + label_bytes;
-    const unsigned char *green = is_grey ? red : red + plane;
-    const unsigned char *blue = is_grey ? red : red + 2 * plane;
-    SL_TRY(sl_image_alloc(err, arena, reader->height, reader->width, 3, image));
+    const unsigned char *record = record_of(raw, i);
+    SL_TRY(sl_image_alloc(err, arena, reader->height, reader->width, is_grey ? 1 : 3,
+                          image));
+    if (is_grey) {
+        memcpy(image->pixels, record, (size_t)plane);
+        return SL_OK;
+    }
+    const unsigned char *red = record + raw->record_bytes - 3 * plane;
+    const unsigned char *green = red + plane, *blue = green + plane;
     unsigned char *dst = image->pixels;
     for (int64_t p = 0; p < plane; p++) {
         dst[3 * p] = red[p];

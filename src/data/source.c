@@ -26,6 +26,7 @@ struct sl_source {
     int32_t *order; /* of the limit; NULL = as they come */
     int64_t count;
     bool was_split;
+    int channels;
     int n_classes;
     const char **class_names; /* borrowed from the readers */
     uint64_t fingerprint;
@@ -122,7 +123,7 @@ static enum sl_status open_member(struct sl_error *err,
         SL_TRY(sl_raw_open(err, data, part, &member->reader));
         break;
     case FOLDER:
-        SL_TRY(sl_folder_open(err, data, part, &config->limits, &member->reader));
+        SL_TRY(sl_folder_open(err, data, part, &config->decode, &member->reader));
         break;
     }
     member->count = member->reader.count;
@@ -232,6 +233,7 @@ static enum sl_status open_members(struct sl_error *err,
                                    const char *const *data, int n_data,
                                    struct sl_source *source)
 {
+    source->channels = config->decode.channels == 1 ? 1 : 3;
     SL_TRY(sl_heap_alloc(err, "sources", n_data, sizeof(*source->members),
                          &source->members));
     for (int m = 0; m < n_data; m++) {
@@ -384,5 +386,6 @@ enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *sour
 {
     int64_t at = 0;
     const struct member *member = find(source, i, &at);
-    return member->reader.kind->read(err, &member->reader, at, arena, image);
+    SL_TRY(member->reader.kind->read(err, &member->reader, at, arena, image));
+    return sl_pixels_set_channels(err, arena, image, source->channels);
 }

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static struct sl_arena *arena;
-    struct sl_decode_limits limits = {.max_pixels = 1 << 16, .max_bytes = 1 << 20};
+    struct sl_decode_options limits = {.max_pixels = 1 << 16, .max_bytes = 1 << 20};
     struct sl_error err = {0};
     struct sl_image image;
     if (arena == NULL && sl_arena_create(&err, 1 << 20, &arena) != SL_OK) {

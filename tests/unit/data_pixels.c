@@ -159,8 +159,35 @@ static void test_normalise(void **state)
     }
     sl_pixels_normalise(&single, mean, std, dst);
     assert_float_equal(dst[0], -0.6f, 1e-6);
-    assert_float_equal(dst[1], -0.2f, 1e-6);
-    assert_float_equal(dst[2], 0.1f, 1e-6);
+    assert_float_equal(dst[1], want[1], 1e-6); /* one channel: one number */
+}
+
+/* Every colour step on one channel is the same step on three equal ones. */
+static void test_one_channel(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_arena *arena = kit_arena();
+    struct sl_image grey, three;
+    kit_golden_image("picture.ppm", arena, &grey);
+    assert_int_equal(sl_pixels_set_channels(&err, arena, &grey, 1), SL_OK);
+    three = grey;
+    assert_int_equal(sl_pixels_set_channels(&err, arena, &three, 3), SL_OK);
+    struct sl_image *images[2] = {&grey, &three};
+    for (int i = 0; i < 2; i++) {
+        sl_pixels_brightness(images[i], 1.2f);
+        sl_pixels_contrast(images[i], 0.7f);
+        sl_pixels_saturation(images[i], 1.4f);
+        sl_pixels_hue(images[i], 0.1f);
+        assert_int_equal(sl_pixels_blur(&err, arena, images[i], 1.3f), SL_OK);
+        sl_pixels_solarise(images[i], 128);
+        sl_pixels_grey(images[i]);
+        sl_pixels_flip(images[i]);
+    }
+    assert_int_equal(sl_pixels_set_channels(&err, arena, &three, 1), SL_OK);
+    assert_memory_equal(three.pixels, grey.pixels,
+                        (size_t)grey.height * (size_t)grey.width);
+    sl_arena_destroy(arena);
 }
 
 int main(void)
@@ -171,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_resize_one_channel),
         cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_normalise),
+        cmocka_unit_test(test_one_channel),
     };
     return cmocka_run_group_tests_name("data_pixels", tests, NULL, NULL);
 }

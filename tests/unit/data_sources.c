@@ -128,7 +128,7 @@ static void test_bad_files_in_folder(void **state)
     kit_copy_golden("rgb.ppm", "bad/half.ppm", 500);
     kit_write("bad/notes.png", "Dear diary, nothing to see here.\n", 33);
     kit_write("bad/empty.jpg", "", 0);
-    if (strstr(sl_decode_formats(), "jpeg") != NULL) {
+    if (kit_is_read("x.jpg")) {
         kit_copy_golden("420.jpg", "cut/half.jpg", 418);
         read_fails("cut", 0, "cut short");
     }
@@ -488,7 +488,7 @@ static void test_real_imagenette(void **state)
 {
     (void)state;
     const char *dir = kit_unpacked("imagenette-224");
-    if (dir == NULL || strstr(sl_decode_formats(), "jpeg") == NULL) {
+    if (dir == NULL || !kit_is_read("x.jpg")) {
         skip();
     }
     struct sl_source *train = kit_open(dir, SL_PART_TRAIN, true);

@@ -41,6 +41,21 @@ void kit_golden_image(const char *name, struct sl_arena *arena, struct sl_image 
     sl_heap_free(bytes);
 }
 
+bool kit_is_read(const char *file)
+{
+    static const char *const needs[][2] = {
+        {".jpg", "jpeg"}, {".png", "png"}, {".webp", "webp"}, {".tif", "tiff"}};
+    char formats[SL_FORMATS_BYTES];
+    const char *dot = strrchr(file, '.');
+    sl_decode_formats(formats, sizeof(formats));
+    for (int i = 0; i < SL_COUNT(needs); i++) {
+        if (strcmp(dot, needs[i][0]) == 0) {
+            return strstr(formats, needs[i][1]) != NULL;
+        }
+    }
+    return true;
+}
+
 int kit_largest_difference(const struct sl_image *a, const struct sl_image *b,
                            double *mean)
 {

@@ -12,6 +12,8 @@
 void kit_golden_path(const char *name, char *dst, size_t size);
 /* Reads and decodes a golden file into the arena. */
 void kit_golden_image(const char *name, struct sl_arena *arena, struct sl_image *image);
+/* Does this build read files of this extension (.jpg .png .webp .tif; all others)? */
+bool kit_is_read(const char *file);
 /* Largest and mean difference of two pictures of one size; fails on another size. */
 int kit_largest_difference(const struct sl_image *a, const struct sl_image *b,
                            double *mean);
