@@ -151,7 +151,8 @@ slim_status slim_model_width(const slim_model *model, int i, double *width,
 int slim_model_pick(const slim_model *model, int64_t max_macs);
 /* Embeds n pictures of height x width 8-bit RGB pixels, one after another in `pixels`, at
  * width i: the evaluation view of the model is taken, then the pooled trunk features, (n,
- * dimension) floats. The width may change at every call. */
+ * dimension) floats. A model of grey pictures (channels 1) takes the colours' luma. The
+ * width may change at every call. */
 slim_status slim_model_embed(slim_model *model, int i, const unsigned char *pixels, int n,
                              int height, int width, float *features, slim_error *error);
 

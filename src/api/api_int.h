@@ -98,6 +98,9 @@ enum sl_status api_precision(struct sl_error *err, struct sl_conf *conf,
 enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *conf,
                                    int image_size, struct sl_resnet_config *resnet,
                                    struct sl_recipe *view);
+/* How pictures become pixels, from the settings of a run or of a checkpoint. */
+enum sl_status api_decode_options(struct sl_error *err, const struct sl_conf *conf,
+                                  struct sl_decode_options *decode);
 /* "10%" or "0.1" as a fraction in [0, 1]. */
 enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
                                   const char *where, double *fraction);
@@ -138,9 +141,11 @@ void api_model_close(struct api_model *model);
 
 /* Can `data` be evaluated on at all: both parts are there, and labelled. */
 enum sl_status api_knn_check(struct sl_error *err, const char *data);
-/* kNN at every width of `model` between the train and test part of `data`. */
+/* kNN at every width of `model` between the train and test part of `data`, decoded as the
+ * settings of `conf` say. */
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
-                              const struct sl_recipe *view, const char *data,
-                              int n_workers, struct sl_score scores[SL_WIDTHS_MAX]);
+                              const struct sl_conf *conf, const struct sl_recipe *view,
+                              const char *data, int n_workers,
+                              struct sl_score scores[SL_WIDTHS_MAX]);
 
 #endif

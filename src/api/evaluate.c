@@ -37,21 +37,23 @@ static struct sl_frozen frozen(const struct api_model *model)
 
 /* ---- opening ----------------------------------------------------------------------- */
 
-static enum sl_status open_part(struct sl_error *err, const struct sl_conf *conf,
+static enum sl_status open_part(struct sl_error *err, const struct judge *judge,
                                 const char *data, enum sl_part part,
                                 const char *limit_key, bool whole,
                                 struct sl_source **source)
 {
-    SL_TRY(sl_source_open(err,
-                          &(struct sl_source_config){
-                              .data = data,
-                              .part = part,
-                              .whole = whole,
-                              .test_fraction = sl_conf_real(conf, "test-fraction"),
-                              .limit = sl_conf_int(conf, limit_key),
-                              .seed = (uint64_t)sl_conf_int(conf, "seed"),
-                          },
-                          source));
+    const struct sl_conf *conf = judge->conf;
+    struct sl_source_config config = {
+        .data = data,
+        .part = part,
+        .whole = whole,
+        .test_fraction = sl_conf_real(conf, "test-fraction"),
+        .limit = sl_conf_int(conf, limit_key),
+        .seed = (uint64_t)sl_conf_int(conf, "seed"),
+    };
+    /* Pictures become pixels as they did when the model was trained. */
+    SL_TRY(api_decode_options(err, judge->model.conf, &config.decode));
+    SL_TRY(sl_source_open(err, &config, source));
     if (sl_source_was_split(*source) && part == SL_PART_TEST) {
         sl_log(SL_LOG_INFO,
                "%s: only one part: %.0f %% of it, drawn by --seed, is the test part",
@@ -77,10 +79,10 @@ static enum sl_status open_data(struct sl_error *err, struct judge *judge,
     judge->data = data != NULL ? data : test;
     /* A DATA named for one role is taken whole in it: its own train part as bank, its
      * test part to judge by. */
-    SL_TRY(open_part(err, judge->conf, data != NULL ? data : train, SL_PART_TRAIN,
-                     "limit", data == NULL, &judge->train));
-    SL_TRY(open_part(err, judge->conf, data != NULL ? data : test, SL_PART_TEST,
-                     "limit-test", data == NULL, &judge->test));
+    SL_TRY(open_part(err, judge, data != NULL ? data : train, SL_PART_TRAIN, "limit",
+                     data == NULL, &judge->train));
+    SL_TRY(open_part(err, judge, data != NULL ? data : test, SL_PART_TEST, "limit-test",
+                     data == NULL, &judge->test));
     judge->classes = sl_source_classes(judge->train);
     if (judge->classes < 2 || sl_source_classes(judge->test) < 1) {
         return SL_FAIL(
@@ -360,19 +362,24 @@ out:
 }
 
 static enum sl_status open_knn_part(struct sl_error *err, const char *data,
-                                    enum sl_part part, struct sl_source **source)
+                                    enum sl_part part,
+                                    const struct sl_decode_options *decode,
+                                    struct sl_source **source)
 {
     return sl_source_open(
-        err, &(struct sl_source_config){.data = data, .part = part, .test_fraction = 0.1},
+        err,
+        &(struct sl_source_config){
+            .data = data, .part = part, .test_fraction = 0.1, .decode = *decode},
         source);
 }
 
 enum sl_status api_knn_check(struct sl_error *err, const char *data)
 {
+    const struct sl_decode_options any = {0}; /* no picture is decoded here */
     for (int part = 0; part < 2; part++) {
         struct sl_source *source = NULL;
-        SL_TRY(
-            open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &source));
+        SL_TRY(open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &any,
+                             &source));
         int classes = sl_source_classes(source);
         sl_source_close(source);
         if (classes < (part == 0 ? 2 : 1)) {
@@ -386,8 +393,9 @@ enum sl_status api_knn_check(struct sl_error *err, const char *data)
 }
 
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
-                              const struct sl_recipe *view, const char *data,
-                              int n_workers, struct sl_score scores[SL_WIDTHS_MAX])
+                              const struct sl_conf *conf, const struct sl_recipe *view,
+                              const char *data, int n_workers,
+                              struct sl_score scores[SL_WIDTHS_MAX])
 {
     enum sl_status status = SL_OK;
     struct sl_source *sources[2] = {NULL, NULL};
@@ -396,12 +404,14 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
     int n = model->net->widths.n;
     int64_t bad = 0;
     int used = 0;
+    struct sl_decode_options decode;
+    SL_TRY(api_decode_options(err, conf, &decode));
     for (int i = 0; i < n; i++) {
         widths[i] = i;
     }
     for (int part = 0; part < 2; part++) {
         SL_TRY_OUT(open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST,
-                                 &sources[part]));
+                                 &decode, &sources[part]));
         SL_TRY_OUT(
             sl_features_compute(err, model,
                                 &(struct sl_features_config){.source = sources[part],
@@ -437,6 +447,7 @@ static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch
     int64_t bad = 0;
     config.epoch = (uint32_t)epoch;
     config.recipe = (struct sl_recipe){.size = judge->model.view.size,
+                                       .channels = judge->model.view.channels,
                                        .random = true,
                                        .crop_min = 0.08F,
                                        .crop_max = 1.0F,

@@ -374,8 +374,8 @@ static void add_formats(struct sl_text *text)
     bool is_built = false;
     sl_text_add(text, "folder     a directory of any depth with pictures:\n");
     for (int i = 0; sl_decode_format(i, &is_built) != NULL; i++) {
-        sl_text_add(text, "             %-6s%s\n", sl_decode_format(i, &is_built),
-                    is_built ? "" : "not in this build");
+        sl_text_add(text, "             %s%s\n", sl_decode_format(i, &is_built),
+                    is_built ? "" : "   (not in this build)");
     }
     sl_text_add(text,
                 "cifar      data_batch_*.bin (CIFAR-10), train.bin (CIFAR-100)\n"

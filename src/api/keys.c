@@ -74,9 +74,26 @@ static const struct sl_key training_keys[] = {
      .high = 1024, .auto_ok = true, .argument = "PX",
      .help = "Side of the views; auto = the record's own for fixed-size data, else "
              "224."},
+    {.name = "channels", .type = SL_KEY_CHOICE, .initial = "3", .choices = "3|1",
+     .argument = "N",
+     .help = "Of the net's input: 3, where grey is three equal ones, or 1, where colour "
+             "becomes grey."},
+    {.name = "alpha-on", .type = SL_KEY_TEXT, .initial = "white", .argument = "COLOUR",
+     .help = "What lies behind transparent pixels: white black grey R,G,B, or ignore: "
+             "their stored colours."},
+    {.name = "max-pixels", .type = SL_KEY_INT, .initial = "100000000", .low = 1,
+     .high = 2147483647, .argument = "N",
+     .help = "Pictures of more pixels count as damaged; checked before memory is taken."},
+    {.name = "max-side", .type = SL_KEY_INT, .initial = "65535", .low = 1,
+     .high = 2147483647, .argument = "N",
+     .help = "The same for height and width."},
+    {.name = "max-bytes", .type = SL_KEY_INT, .initial = "268435456", .low = 1,
+     .high = 1000000000000.0, .argument = "N",
+     .help = "The same for the size of a picture's file."},
     {.name = "mean", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
      .argument = "R,G,B",
-     .help = "Channel means for normalising; auto = the published ones for the data."},
+     .help = "Channel means for normalising (one for --channels 1); auto = the "
+             "published ones for the data."},
     {.name = "std", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
      .argument = "R,G,B",
      .help = "Channel deviations for normalising; auto = the published ones for the "

@@ -95,6 +95,7 @@ static enum sl_status open_plans(struct sl_error *err, slim_model *model)
 {
     const struct api_model *inner = &model->model;
     size_t side = (size_t)inner->resnet.image_size;
+    size_t channels = (size_t)inner->resnet.channels;
     for (int i = 0; i < inner->net->widths.n; i++) {
         SL_TRY(sl_plan_create(err,
                               &(struct sl_plan_config){.net = inner->net,
@@ -112,7 +113,8 @@ static enum sl_status open_plans(struct sl_error *err, slim_model *model)
         sl_exec_refresh(model->plan[i], inner->params);
     }
     SL_TRY(inner->device.table->alloc(err, inner->device.state, "picture",
-                                      side * side * 3 * sizeof(float), &model->picture));
+                                      side * side * channels * sizeof(float),
+                                      &model->picture));
     return sl_arena_create(err, (size_t)1 << 20, &model->arena);
 }
 
@@ -181,13 +183,15 @@ static enum sl_status embed_one(struct sl_error *err, slim_model *model, int wid
 {
     const struct api_model *inner = &model->model;
     size_t side = (size_t)inner->resnet.image_size;
+    size_t numbers = side * side * (size_t)inner->resnet.channels;
+    struct sl_image picture = *image;
     float *view = NULL;
     sl_arena_reset_all(model->arena);
-    SL_TRY(sl_arena_alloc(err, model->arena, (int64_t)(side * side * 3), sizeof *view,
-                          &view));
-    SL_TRY(sl_augment(err, &inner->view, image, 0, 0, 0, 0, model->arena, view));
+    SL_TRY(sl_arena_alloc(err, model->arena, (int64_t)numbers, sizeof *view, &view));
+    SL_TRY(sl_pixels_set_channels(err, model->arena, &picture, inner->resnet.channels));
+    SL_TRY(sl_augment(err, &inner->view, &picture, 0, 0, 0, 0, model->arena, view));
     inner->device.table->put(inner->device.state, model->picture, view,
-                             side * side * 3 * sizeof *view);
+                             numbers * sizeof *view);
     const float *output =
         sl_exec_forward(model->plan[width], inner->params, inner->stats, model->picture);
     inner->device.table->get(inner->device.state, features, output,

@@ -47,6 +47,7 @@ struct api_run {
     int rate_widths;
     int collapse_lines;
     bool collapse_said;
+    struct sl_file_log *bad_log; /* bad_files.txt, once there is something to write */
     int64_t bad_written;
 };
 
@@ -63,7 +64,11 @@ enum sl_status api_run_clear(struct sl_error *err, const struct api_run *run);
 enum sl_status api_run_write_config(struct sl_error *err, struct api_run *run);
 enum sl_status api_run_open_metrics(struct sl_error *err, struct api_run *run);
 enum sl_status api_run_save(struct sl_error *err, struct api_run *run, bool numbered);
+/* bad_files.txt: the pictures that the loader has newly found damaged; what the file said
+ * when the run stopped, counted again; no file, for a run that starts. */
 enum sl_status api_run_write_bad_files(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_recall_bad_files(struct sl_error *err, struct api_run *run);
+void api_run_forget_bad_files(const struct api_run *run);
 /* The position in epochs after `step` steps. */
 double api_run_epoch(const struct api_run *run, int64_t step);
 

@@ -96,7 +96,8 @@ static double forward_seconds(const struct api_run *run, int width)
         .output = run->net->embedding,
         .type = run->settings.trainer.type,
     };
-    size_t bytes = side * side * 3 * sizeof(float) * (size_t)config.batch;
+    size_t bytes = side * side * (size_t)run->settings.resnet.channels * sizeof(float) *
+                   (size_t)config.batch;
     if (sl_plan_create(&ignored, &config, &plan) == SL_OK &&
         table->alloc(&ignored, run->device.state, "estimate", sl_plan_bytes(plan),
                      &block) == SL_OK &&

@@ -56,6 +56,57 @@ enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
     return SL_OK;
 }
 
+static int channels_of(const struct sl_conf *conf)
+{
+    return strcmp(sl_conf_text(conf, "channels"), "1") == 0 ? 1 : 3;
+}
+
+/* "white", "black", "grey", "ignore", or three numbers of 0..255. */
+static enum sl_status parse_alpha_on(struct sl_error *err, const char *text,
+                                     struct sl_decode_options *decode)
+{
+    static const struct {
+        const char *name;
+        unsigned char level;
+    } names[] = {{"white", 255}, {"black", 0}, {"grey", 128}};
+    int rgb[3] = {-1, -1, -1};
+    char rest = '\0';
+    decode->alpha_ignored = strcmp(text, "ignore") == 0;
+    decode->alpha_chosen = true;
+    for (int i = 0; i < SL_COUNT(names); i++) {
+        if (strcmp(text, names[i].name) == 0) {
+            memset(decode->alpha_on, names[i].level, sizeof decode->alpha_on);
+            return SL_OK;
+        }
+    }
+    if (decode->alpha_ignored) {
+        return SL_OK;
+    }
+    int n = sscanf(text, "%3d,%3d,%3d%c", &rgb[0], &rgb[1], &rgb[2], &rest);
+    for (int c = 0; c < 3; c++) {
+        if (n != 3 || rgb[c] < 0 || rgb[c] > 255) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--alpha-on '%s': not a colour; give white, black, grey, "
+                           "R,G,B with numbers from 0 to 255, or ignore",
+                           text);
+        }
+        decode->alpha_on[c] = (unsigned char)rgb[c];
+    }
+    return SL_OK;
+}
+
+enum sl_status api_decode_options(struct sl_error *err, const struct sl_conf *conf,
+                                  struct sl_decode_options *decode)
+{
+    *decode = (struct sl_decode_options){
+        .max_pixels = sl_conf_int(conf, "max-pixels"),
+        .max_side = sl_conf_int(conf, "max-side"),
+        .max_bytes = sl_conf_int(conf, "max-bytes"),
+        .channels = channels_of(conf),
+    };
+    return parse_alpha_on(err, sl_conf_text(conf, "alpha-on"), decode);
+}
+
 enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
                                struct sl_device *device)
 {
@@ -88,19 +139,22 @@ enum sl_status api_precision(struct sl_error *err, struct sl_conf *conf,
     return api_resolve(err, conf, "precision", *type == SL_BF16 ? "bf16" : "fp32");
 }
 
-static enum sl_status three_numbers(struct sl_error *err, const struct sl_conf *conf,
-                                    const char *key, bool positive, float out[3])
+/* As many numbers as there are channels; one stands for all three places. */
+static enum sl_status channel_numbers(struct sl_error *err, const struct sl_conf *conf,
+                                      const char *key, bool positive, float out[3])
 {
     const char *text = sl_conf_text(conf, key);
     const char *at = text;
-    for (int i = 0; i < 3; i++) {
+    int n = channels_of(conf);
+    for (int i = 0; i < n; i++) {
         char number[48];
         size_t length = strcspn(at, ",");
         double value = 0.0;
         bool last = at[length] == '\0';
-        if (length >= sizeof number || last != (i == 2)) {
-            return SL_FAIL(err, SL_ERROR_USAGE,
-                           "--%s '%s': three numbers with commas are needed", key, text);
+        if (length >= sizeof number || last != (i == n - 1)) {
+            return SL_FAIL(err, SL_ERROR_USAGE, "--%s '%s': %s needed for --channels %d",
+                           key, text,
+                           n == 1 ? "one number is" : "three numbers with commas are", n);
         }
         memcpy(number, at, length);
         number[length] = '\0';
@@ -111,18 +165,27 @@ static enum sl_status three_numbers(struct sl_error *err, const struct sl_conf *
         out[i] = (float)value;
         at += length + 1;
     }
+    for (int i = n; i < 3; i++) {
+        out[i] = out[0];
+    }
     return SL_OK;
 }
 
-static enum sl_status resolve_three(struct sl_error *err, struct sl_conf *conf,
-                                    const char *key, const float values[3])
+/* One channel takes the mean of the three published numbers. */
+static enum sl_status resolve_numbers(struct sl_error *err, struct sl_conf *conf,
+                                      const char *key, const float values[3])
 {
     if (!sl_conf_is_auto(conf, key)) {
         return SL_OK;
     }
     char text[96];
-    (void)snprintf(text, sizeof text, "%.6g,%.6g,%.6g", (double)values[0],
-                   (double)values[1], (double)values[2]);
+    double mean = ((double)values[0] + (double)values[1] + (double)values[2]) / 3.0;
+    if (channels_of(conf) == 1) {
+        (void)snprintf(text, sizeof text, "%.6g", mean);
+    } else {
+        (void)snprintf(text, sizeof text, "%.6g,%.6g,%.6g", (double)values[0],
+                       (double)values[1], (double)values[2]);
+    }
     return api_resolve(err, conf, key, text);
 }
 
@@ -142,7 +205,7 @@ static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *co
     *resnet = (struct sl_resnet_config){
         .arch = sl_conf_text(conf, "arch"),
         .image_size = (int)sl_conf_int(conf, "image-size"),
-        .channels = 3,
+        .channels = channels_of(conf),
         .stem = strcmp(stem, "small") == 0      ? SL_STEM_SMALL
                 : strcmp(stem, "imagenet") == 0 ? SL_STEM_IMAGENET
                                                 : SL_STEM_AUTO,
@@ -176,8 +239,8 @@ static enum sl_status resolve_net(struct sl_error *err, struct sl_conf *conf,
         SL_TRY(api_resolve(err, conf, "head-init",
                            sl_resnet_is_bottleneck(arch) ? "paper" : "fan-in"));
     }
-    SL_TRY(resolve_three(err, conf, "mean", pictures->mean));
-    return resolve_three(err, conf, "std", pictures->std);
+    SL_TRY(resolve_numbers(err, conf, "mean", pictures->mean));
+    return resolve_numbers(err, conf, "std", pictures->std);
 }
 
 /* ---- the views --------------------------------------------------------------------- */
@@ -187,10 +250,11 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
 {
     float mean[3];
     float std[3];
-    SL_TRY(three_numbers(err, conf, "mean", false, mean));
-    SL_TRY(three_numbers(err, conf, "std", true, std));
+    SL_TRY(channel_numbers(err, conf, "mean", false, mean));
+    SL_TRY(channel_numbers(err, conf, "std", true, std));
     SL_TRY(sl_recipe_named(err, sl_conf_text(conf, "aug"),
                            (int)sl_conf_int(conf, "image-size"), mean, std, recipe));
+    recipe->channels = channels_of(conf);
     const struct {
         const char *key;
         float *field;
@@ -420,7 +484,9 @@ enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *c
     if (image_size > 0) {
         resnet->image_size = image_size;
     }
-    SL_TRY(three_numbers(err, conf, "mean", false, mean));
-    SL_TRY(three_numbers(err, conf, "std", true, std));
-    return sl_recipe_named(err, "eval", resnet->image_size, mean, std, view);
+    SL_TRY(channel_numbers(err, conf, "mean", false, mean));
+    SL_TRY(channel_numbers(err, conf, "std", true, std));
+    SL_TRY(sl_recipe_named(err, "eval", resnet->image_size, mean, std, view));
+    view->channels = resnet->channels;
+    return SL_OK;
 }

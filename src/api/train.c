@@ -17,12 +17,13 @@ static const double COLLAPSE_STD = 0.05;
 static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
                                     struct api_pictures *pictures)
 {
-    const struct sl_source_config config = {
+    struct sl_source_config config = {
         .part = SL_PART_TRAIN,
         .whole = true,
         .limit = sl_conf_int(run->conf, "limit"),
         .seed = (uint64_t)sl_conf_int(run->conf, "seed"),
     };
+    SL_TRY(api_decode_options(err, run->conf, &config.decode));
     SL_TRY(sl_source_open_all(err, &config, run->data, run->n_data, &run->source));
     *pictures = (struct api_pictures){.count = sl_source_count(run->source)};
     int height = 0;
@@ -151,6 +152,9 @@ static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
                                 .max_bad = max_bad,
                             },
                             &run->loader));
+    if (run->resumed) {
+        SL_TRY(api_run_recall_bad_files(err, run));
+    }
     SL_TRY(sl_loader_acquire(err, run->loader, &run->ahead, &run->ahead_waited));
     run->has_ahead = true;
     run->seconds_left = api_run_with_loading(run, run->seconds_left);
@@ -281,7 +285,6 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
     run->window_waited = 0.0;
     run->window_step = sl_trainer_steps(run->trainer);
     SL_TRY(sl_metrics_write(err, run->metrics, values, n));
-    SL_TRY(api_run_write_bad_files(err, run));
     return numbers->skipped ? SL_OK : watch_collapse(err, run, numbers);
 }
 
@@ -351,6 +354,7 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
         SL_TRY(sl_recipe_named(err, "eval", run->settings.resnet.image_size,
                                run->settings.recipe.mean, run->settings.recipe.std,
                                &view));
+        view.channels = run->settings.recipe.channels;
         SL_TRY(
             api_knn_widths(err,
                            &(struct sl_frozen){.device = &run->device,
@@ -358,8 +362,9 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
                                                .params = sl_trainer_params(run->trainer),
                                                .stats = sl_trainer_stats(run->trainer),
                                                .type = run->settings.trainer.type},
-                           &view, eval_data, run->settings.workers, knn));
+                           run->conf, &view, eval_data, run->settings.workers, knn));
     }
+    SL_TRY(api_run_write_bad_files(err, run));
     if (logged || judged) {
         SL_TRY(log_step(err, run, numbers, judged ? knn : NULL));
     }
@@ -456,6 +461,9 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     if (sl_conf_bool(run->conf, "overwrite")) {
         SL_TRY(api_run_clear(err, run));
     }
+    if (!run->resumed) {
+        api_run_forget_bad_files(run);
+    }
     SL_TRY(api_run_write_config(err, run));
     if (!sl_path_join(path, sizeof path, run->directory, "train.log")) {
         return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", run->directory);
@@ -480,7 +488,12 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
         return SL_OK;
     }
     api_run_say_duration(run);
-    SL_TRY(loop(err, run));
+    enum sl_status status = loop(err, run);
+    if (status != SL_OK) { /* too many damaged pictures: the list says which */
+        struct sl_error ignored = {0};
+        (void)api_run_write_bad_files(&ignored, run);
+        return status;
+    }
     api_run_say_end(run);
     return SL_OK;
 }
@@ -504,6 +517,7 @@ out:
         api_log_tee(NULL);
         sl_loader_destroy(run->loader);
         sl_metrics_close(run->metrics);
+        sl_file_log_close(run->bad_log);
         sl_file_log_close(run->log);
         sl_named_finish(&run->state);
         sl_text_finish(&run->checkpoint_conf);

@@ -57,7 +57,8 @@ enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_confi
     double *parts[SL_WIDTHS_MAX + 2] = {NULL};
     int n_widths = net->widths.n;
     const struct sl_value *input = &net->values[net->input];
-    int64_t count = (int64_t)config->batch * input->height * input->width * 3;
+    int64_t count = (int64_t)config->batch * input->height * input->width *
+                    sl_net_channels(net, net->input, 0);
 
     *result = (struct sl_bench_step_result){.steps = steps};
     if (steps < 1 || steps > STEPS_MOST) {

@@ -27,7 +27,7 @@ enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
                                const float mean[3], const float std[3],
                                struct sl_recipe *recipe)
 {
-    *recipe = (struct sl_recipe){.size = size};
+    *recipe = (struct sl_recipe){.size = size, .channels = 3};
     memcpy(recipe->mean, mean, sizeof(recipe->mean));
     memcpy(recipe->std, std, sizeof(recipe->std));
     if (size < 1) {
@@ -242,6 +242,7 @@ enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
 {
     struct sl_arena_mark mark = sl_arena_mark_now(arena);
     struct sl_image done = {0};
+    SL_ASSERT(image->channels == recipe->channels);
     struct sl_rng rng =
         sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
     enum sl_status status = recipe->random

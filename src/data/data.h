@@ -148,6 +148,7 @@ void sl_pixels_normalise(const struct sl_image *image, const float mean[3],
  * normalise (spec section 7). */
 struct sl_recipe {
     int size;                 /* output height = width */
+    int channels;             /* of pictures and views: 3 or 1 */
     bool random;              /* false: the evaluation view */
     float crop_min, crop_max; /* area fraction; log-uniform aspect 3/4..4/3; 10 tries,
                                  then torchvision's central fallback */
@@ -165,14 +166,16 @@ struct sl_recipe {
 /* `name`: "mocov2", "none" (crop without jitter… = plain resize, no randomness) or
  * "eval". Small pictures (size <= 64) go without blur (interface.md). crop_min < 0 = the
  * recipe's own. mocov2: RRC 0.2-1, CJ(.4,.4,.4,.1) p .8, grey .2, blur .5 sigma 0.1-2,
- * flip .5. SL_ERROR_USAGE for an unknown name. Caller may change fields after. */
+ * flip .5. Three channels. SL_ERROR_USAGE for an unknown name. Caller may change fields
+ * after. */
 enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
                                const float mean[3], const float std[3],
                                struct sl_recipe *recipe);
-/* One view of one picture: a function of its arguments alone. dst: (size, size, 3)
- * float32. The random numbers are those of sl_rng_at(seed, SL_RNG_AUGMENT | view << 16,
- * epoch, sample), in the order of the steps; each step draws a fixed number of them
- * whether or not it applies (the crop's tries excepted), as documented in augment.c. */
+/* One view of one picture, which has the recipe's channels: a function of its arguments
+ * alone. dst: (size, size, channels) float32. The random numbers are those of
+ * sl_rng_at(seed, SL_RNG_AUGMENT | view << 16, epoch, sample), in the order of the steps;
+ * each step draws a fixed number of them whether or not it applies (the crop's tries
+ * excepted), as documented in augment.c. */
 enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
                           const struct sl_image *image, uint64_t seed, uint32_t epoch,
                           uint32_t sample, uint32_t view, struct sl_arena *arena,
@@ -211,7 +214,7 @@ struct sl_loader_config {
 
 /* A batch is lent between acquire and release. */
 struct sl_batch {
-    const float *views[4]; /* (rows, size, size, 3) each */
+    const float *views[4]; /* (rows, size, size, channels) each */
     const int32_t *labels; /* -1 = none */
     const int32_t *ids; /* the sample each row shows (after replacement of damaged ones)
                          */
@@ -235,5 +238,8 @@ void sl_loader_release(struct sl_loader *loader);
 int64_t sl_loader_bad_count(const struct sl_loader *loader);
 const char *sl_loader_bad_name(const struct sl_loader *loader, int64_t i);
 const char *sl_loader_bad_reason(const struct sl_loader *loader, int64_t i);
+/* Counts a picture that an earlier part of the same run met, before the first batch. */
+enum sl_status sl_loader_recall_bad(struct sl_error *err, struct sl_loader *loader,
+                                    int32_t id, const char *reason);
 
 #endif

@@ -122,8 +122,9 @@ static enum sl_status make_grey_row(struct sl_error *err, const struct sl_loader
                                     struct ring_batch *batch, int row)
 {
     int size = loader->config.recipe.size;
-    struct sl_image image = {.height = size, .width = size, .channels = 3};
-    int64_t bytes = (int64_t)size * size * 3;
+    int channels = loader->config.recipe.channels;
+    struct sl_image image = {.height = size, .width = size, .channels = channels};
+    int64_t bytes = (int64_t)size * size * channels;
     sl_arena_reset_all(worker->arena);
     SL_TRY(sl_arena_alloc(err, worker->arena, bytes, 1, &image.pixels));
     memset(image.pixels, GREY, (size_t)bytes);
@@ -286,7 +287,8 @@ static void plan(struct sl_loader *loader)
     int64_t count = sl_source_count(config->source);
     loader->n_pictures =
         config->sequential && config->subset != NULL ? config->n_subset : count;
-    loader->row_floats = (int64_t)config->recipe.size * config->recipe.size * 3;
+    loader->row_floats =
+        (int64_t)config->recipe.size * config->recipe.size * config->recipe.channels;
     if (config->sequential) {
         loader->config.first_step = 0;
         loader->n_batches = (loader->n_pictures + config->batch - 1) / config->batch;
@@ -390,22 +392,39 @@ static enum sl_status grow_known(struct sl_error *err, struct sl_loader *loader)
     return SL_OK;
 }
 
+/* Messages begin with the picture's name, where one line must stay one: a control
+ * character became a space. Returns what follows the name. */
+static const char *without_name(const char *reason, const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++) {
+        bool is_space = (unsigned char)name[i] < 0x20 && reason[i] == ' ';
+        if (reason[i] != name[i] && !is_space) {
+            return reason;
+        }
+    }
+    return strncmp(reason + length, ": ", 2) == 0 ? reason + length + 2 : reason;
+}
+
 static enum sl_status add_known(struct sl_error *err, struct sl_loader *loader,
-                                const struct bad *bad)
+                                int32_t id, const char *reason)
 {
     char name[4096];
     SL_TRY(grow_known(err, loader));
     struct known *known = &loader->known[loader->n_known];
-    sl_source_name(loader->config.source, bad->id, name, sizeof(name));
-    size_t length = strlen(name);
-    bool has_name = strncmp(bad->reason, name, length) == 0 &&
-                    strncmp(bad->reason + length, ": ", 2) == 0;
+    sl_source_name(loader->config.source, id, name, sizeof(name));
     SL_TRY(sl_arena_text(err, loader->texts, name, &known->name));
-    SL_TRY(sl_arena_text(err, loader->texts, bad->reason + (has_name ? length + 2 : 0),
-                         &known->reason));
-    loader->is_known_bad[bad->id] = 1;
+    SL_TRY(sl_arena_text(err, loader->texts, without_name(reason, name), &known->reason));
+    loader->is_known_bad[id] = 1;
     loader->n_known++;
     return SL_OK;
+}
+
+enum sl_status sl_loader_recall_bad(struct sl_error *err, struct sl_loader *loader,
+                                    int32_t id, const char *reason)
+{
+    SL_ASSERT(id >= 0 && id < sl_source_count(loader->config.source));
+    return loader->is_known_bad[id] ? SL_OK : add_known(err, loader, id, reason);
 }
 
 /* Counts what a chunk met; the first picture too many ends the run. */
@@ -416,7 +435,7 @@ static enum sl_status count_bad(struct sl_error *err, struct sl_loader *loader,
         if (loader->is_known_bad[bad->id]) {
             continue;
         }
-        SL_TRY(add_known(err, loader, bad));
+        SL_TRY(add_known(err, loader, bad->id, bad->reason));
         if (loader->n_known > loader->most_bad) {
             return SL_FAIL(err, SL_ERROR_DATA,
                            "%lld of %lld pictures are damaged, more than max-bad allows "

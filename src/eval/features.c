@@ -65,7 +65,8 @@ static int64_t count_of(const struct sl_features_config *config)
 struct passes {
     struct sl_plan *plan[SL_WIDTHS_MAX];
     void *block[SL_WIDTHS_MAX];
-    void *pictures;  /* (batch, size, size, 3) of the model's type in backend memory */
+    void *pictures; /* (batch, size, size, channels) of the model's type in backend memory
+                     */
     int64_t picture; /* values of one */
 };
 
@@ -94,7 +95,7 @@ static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *
         sl_plan_attach(passes->plan[i], passes->block[i]);
         sl_exec_refresh(passes->plan[i], model->params);
     }
-    passes->picture = side * side * 3;
+    passes->picture = side * side * config->recipe.channels;
     return device->table->alloc(
         err, device->state, "pictures",
         (size_t)(passes->picture * config->batch * sl_dtype_bytes(model->type)),
@@ -186,9 +187,9 @@ static double overlap(int i, double from, double to)
     return fmin(to, (double)i + 1.0) - fmax(from, (double)i);
 }
 
-/* A square picture (side, side, 3) made smaller, (to, to, 3): each new pixel is the mean
- * of the old ones below it, weighted by the area that lies below it. */
-static void area_average(const float *src, int side, int to, float *dst)
+/* A square picture (side, side, channels) made smaller, (to, to, channels): each new pixel
+ * is the mean of the old ones below it, weighted by the area that lies below it. */
+static void area_average(const float *src, int side, int channels, int to, float *dst)
 {
     double scale = (double)side / to;
     for (int y = 0; y < to; y++) {
@@ -200,14 +201,15 @@ static void area_average(const float *src, int side, int to, float *dst)
             double sum[3] = {0.0, 0.0, 0.0};
             for (int i = (int)top; i < side && i < bottom; i++) {
                 for (int j = (int)left; j < side && j < right; j++) {
-                    const float *pixel = src + ((size_t)i * (size_t)side + (size_t)j) * 3;
+                    const float *pixel =
+                        src + ((size_t)i * (size_t)side + (size_t)j) * (size_t)channels;
                     double area = overlap(i, top, bottom) * overlap(j, left, right);
-                    for (int c = 0; c < 3; c++) {
+                    for (int c = 0; c < channels; c++) {
                         sum[c] += area * (double)pixel[c];
                     }
                 }
             }
-            for (int c = 0; c < 3; c++) {
+            for (int c = 0; c < channels; c++) {
                 *dst++ = (float)(sum[c] / (scale * scale));
             }
         }
@@ -223,7 +225,8 @@ enum sl_status sl_features_raw(struct sl_error *err,
     struct sl_features_config plain = *config;
     int size = config->recipe.size;
     int side = sl_raw_side(size);
-    int d = side * side * 3;
+    int channels = config->recipe.channels;
+    int d = side * side * channels;
     for (int c = 0; c < 3; c++) {
         plain.recipe.mean[c] = 0.0F;
         plain.recipe.std[c] = 1.0F;
@@ -237,9 +240,10 @@ enum sl_status sl_features_raw(struct sl_error *err,
             break;
         }
         for (int row = 0; row < batch.rows; row++) {
-            const float *view =
-                batch.views[0] + (size_t)row * (size_t)size * (size_t)size * 3;
-            area_average(view, size, side, features->values + (features->n + row) * d);
+            const float *view = batch.views[0] + (size_t)row * (size_t)size *
+                                                     (size_t)size * (size_t)channels;
+            area_average(view, size, channels, side,
+                         features->values + (features->n + row) * d);
         }
         size_t rows = (size_t)batch.rows;
         memcpy(features->labels + features->n, batch.labels, rows * sizeof(int32_t));
