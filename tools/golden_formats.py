@@ -391,12 +391,40 @@ def tiffs(image):
     listing.pop()  # refused by name; the test knows it
 
 
+# ---- promises that cannot be kept --------------------------------------------------------------
+
+
+def bombs(image):
+    """A few hundred bytes whose header says 9984 x 9984 pixels; not listed, the test knows them."""
+    side = 9984
+    small = png(np.array(image), RGB, 8)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, RGB, 0, 0, 0))
+    jpeg = bytearray(cjpeg(image, "-progressive"))
+    at = jpeg.index(b"\xff\xc2") + 5
+    jpeg[at:at + 4] = struct.pack(">HH", side, side)
+    tif = bytearray(saved(image, "TIFF", compression="tiff_lzw"))
+    for tag in (256, 257, 278):
+        for kind, form in ((3, "<HHIHH"), (4, "<HHII")):
+            head = struct.pack("<HHI", tag, kind, 1)
+            if head in tif:
+                value = (side, 0) if kind == 3 else (side,)
+                at = tif.index(head)
+                tif[at:at + 12] = struct.pack(form, tag, kind, 1, *value)
+    row = np.array(image)[0, :, ::-1].tobytes()
+    for name, content in (("bomb.png", small[:8] + header + small[8 + len(header):]),
+                          ("bomb.jpg", bytes(jpeg)), ("bomb.tif", bytes(tif)),
+                          ("bomb.bmp", bmp([row], side, side, 24)),
+                          ("bomb.ppm", b"P6\n%d %d\n255\n" % (side, side) + row)):
+        with open(os.path.join(OUT, name), "wb") as file:
+            file.write(content)
+
+
 def main():
     os.makedirs(OUT, exist_ok=True)
     for name in os.listdir(OUT):
         os.remove(os.path.join(OUT, name))
     image = picture().crop((0, 0, 20, 17))
-    for make in (jpegs, pngs, webps, bmps, pnms, tiffs):
+    for make in (jpegs, pngs, webps, bmps, pnms, tiffs, bombs):
         make(image)
     with open(os.path.join(OUT, "formats.txt"), "w", encoding="utf-8") as file:
         for name, wanted, tolerance in listing:

@@ -306,6 +306,37 @@ static enum sl_status plan_blocks(struct sl_error *err, struct tiff *tiff,
                           &tiff->line);
 }
 
+/* At most so many bytes come out of one: none, runs of 128 in 2, codes of 12 bit for
+ * 4096, 258 in 2 bits. 0 = not known, as where a bit may stand for a whole row. */
+static int64_t inflation_most(int compression)
+{
+    switch (compression) {
+    case COMPRESSION_NONE:
+        return 1;
+    case COMPRESSION_PACKBITS:
+        return 64;
+    case COMPRESSION_LZW:
+        return 4096;
+    case COMPRESSION_DEFLATE:
+    case COMPRESSION_ADOBE_DEFLATE:
+        return 1032;
+    default:
+        return 0;
+    }
+}
+
+/* A small file cannot hold the pixels of a large picture: known before memory is taken.
+ */
+static enum sl_status check_promise(struct sl_error *err, const struct tiff *tiff)
+{
+    int64_t most = inflation_most(field_16(tiff, TIFFTAG_COMPRESSION, COMPRESSION_NONE));
+    int64_t bits = tiff->width * tiff->samples * tiff->bits * tiff->height;
+    if (most > 0 && bits / 8 > tiff->stream.encoded->size * most) {
+        return sl_fail_cut_short(err, tiff->stream.encoded, "TIFF");
+    }
+    return SL_OK;
+}
+
 /* The planes of the block whose first pixel is (y, x); `rows` of it lie in the picture.
  */
 static enum sl_status read_block(struct sl_error *err, struct tiff *tiff, int64_t y,
@@ -425,6 +456,7 @@ static enum sl_status read_blocks(struct sl_error *err, struct tiff *tiff,
     bool is_grey =
         tiff->colours == COLOURS_GREY && tiff->alpha == EXTRASAMPLE_UNSPECIFIED;
     int numbers = is_grey ? 1 : 4, channels = is_grey ? 1 : 3;
+    SL_TRY(check_promise(err, tiff));
     SL_TRY(plan_blocks(err, tiff, arena));
     SL_TRY(
         sl_image_alloc(err, arena, (int)tiff->height, (int)tiff->width, channels, image));

@@ -53,7 +53,7 @@ static void write_part(const char *part, int n)
 #define GREY                                                                             \
     "-a", "resnet8-b16", "-w", "1,0.5", "-b", "16", "-q", "--log-every", "1",            \
         "--channels", "1", "--slow-start", "0", "-e", "2", "--lr-schedule", "constant",  \
-        "--warmup-epochs", "0"
+        "--warmup-epochs", "0", "--threads", "1"
 
 static void expect_setting(const char *run, const char *line)
 {
@@ -165,7 +165,7 @@ static void make_folder(const char *folder)
 
 #define TORN                                                                             \
     "torn", CLI_NET, "-b", "13", "--image-size", "16", "-e", "3", "--seed", "4",         \
-        "--slow-start", "0"
+        "--slow-start", "0", "--threads", "1"
 
 static int count_lines(const char *path)
 {

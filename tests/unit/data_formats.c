@@ -235,41 +235,25 @@ static void test_limits(void **state)
     }
 }
 
-/* Small files that promise large pictures take next to no memory. */
+/* Small files that promise 9984 x 9984 pixels, which is within the limits: refused for
+ * what they lack, before memory is taken for it. */
 static void test_bombs(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name;
-        int64_t at; /* of the height, then the width, big-endian */
-        int bytes;
-    } bombs[] = {{"rgb8.png", 16, 4}, {"411.jpg", 0, 2}, {"progressive-440.jpg", 0, 2}};
-    for (int i = 0; i < SL_COUNT(bombs); i++) {
-        int64_t size = 0, at = bombs[i].at;
-        unsigned char *bytes = read_file(bombs[i].name, &size);
-        for (int64_t k = 0; at == 0 && k < size - 9; k++) { /* the frame's header */
-            at = bytes[k] == 0xff && (bytes[k + 1] == 0xc0 || bytes[k + 1] == 0xc2)
-                     ? k + 5
-                     : 0;
-        }
-        for (int side = 0; side < 2; side++) { /* 9984 x 9984: below the limit */
-            bytes[at + (side + 1) * bombs[i].bytes - 2] = 0x27;
-            bytes[at + (side + 1) * bombs[i].bytes - 1] = 0;
-        }
+    static const char *const names[] = {"bomb.jpg", "bomb.png", "bomb.tif", "bomb.bmp",
+                                        "bomb.ppm"};
+    for (int i = 0; i < SL_COUNT(names); i++) {
         struct sl_error err = {0};
         struct sl_arena *arena = kit_arena();
         struct sl_image image;
         int64_t peak = sl_heap_peak();
-        if (kit_is_read(bombs[i].name)) {
-            /* The header's check sum of the PNG is wrong now as well; either will do. */
-            assert_int_equal(
-                sl_decode(&err, bombs[i].name, bytes, size, NULL, arena, &image),
-                SL_ERROR_DATA);
-            assert_non_null(strstr(err.text, "damaged"));
+        enum sl_status status = decode_file(&err, names[i], NULL, arena, &image);
+        if (status != SL_ERROR_DATA ||
+            (kit_is_read(names[i]) && strstr(err.text, "cut short") == NULL)) {
+            fail_msg("%s: status %d, '%s'", names[i], (int)status, err.text);
         }
         assert_true(sl_heap_peak() - peak < 1 << 20);
         sl_arena_destroy(arena);
-        sl_heap_free(bytes);
     }
 }
 
