@@ -248,8 +248,8 @@ static enum sl_status resolve_net(struct sl_error *err, struct sl_conf *conf,
 static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
                                    struct sl_recipe *recipe)
 {
-    float mean[3];
-    float std[3];
+    float mean[3] = {0};
+    float std[3] = {0};
     SL_TRY(channel_numbers(err, conf, "mean", false, mean));
     SL_TRY(channel_numbers(err, conf, "std", true, std));
     SL_TRY(sl_recipe_named(err, sl_conf_text(conf, "aug"),
@@ -478,8 +478,8 @@ enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *c
                                    int image_size, struct sl_resnet_config *resnet,
                                    struct sl_recipe *view)
 {
-    float mean[3];
-    float std[3];
+    float mean[3] = {0};
+    float std[3] = {0};
     SL_TRY(fill_resnet(err, conf, resnet));
     if (image_size > 0) {
         resnet->image_size = image_size;
