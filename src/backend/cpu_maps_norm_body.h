@@ -181,9 +181,11 @@ static inline void gradient_tile(int64_t n, const element *g, const element *x,
     const float *by_x = norm->by_x;
 #pragma omp simd
     for (int64_t j = 0; j < n; j++) {
-        /* cppcheck-suppress nullPointer ; dst is read only where there is a mask */
-        const float passed =
-            masked ? passed_of(value_of(dst[j]), value_of(g[j])) : value_of(g[j]);
+        float passed = value_of(g[j]);
+        if (masked) {
+            /* cppcheck-suppress nullPointer ; dst is read only where there is a mask */
+            passed = passed_of(value_of(dst[j]), passed);
+        }
         const float value =
             slope[j] * passed - by_g[j] - (value_of(x[j]) - mean[j]) * by_x[j];
         diff[j] = element_of(add ? value_of(diff[j]) + value : value);

@@ -187,8 +187,8 @@ static double overlap(int i, double from, double to)
     return fmin(to, (double)i + 1.0) - fmax(from, (double)i);
 }
 
-/* A square picture (side, side, channels) made smaller, (to, to, channels): each new pixel
- * is the mean of the old ones below it, weighted by the area that lies below it. */
+/* A square picture (side, side, channels) made smaller, (to, to, channels): each new
+ * pixel is the mean of the old ones below it, weighted by the area that lies below it. */
 static void area_average(const float *src, int side, int channels, int to, float *dst)
 {
     double scale = (double)side / to;
