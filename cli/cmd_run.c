@@ -70,20 +70,45 @@ int cmd_plan(int argc, char **argv)
     return code;
 }
 
+/* A list of cases takes minutes: each line is out at once. */
+static void print_line(void *context, const char *text)
+{
+    (void)context;
+    (void)printf("%s\n", text);
+    (void)fflush(stdout);
+}
+
+static int run_bench(const char *command, const struct cli_arguments *arguments)
+{
+    char *text = NULL;
+    slim_error error;
+    if (strcmp(command, "bench ops") == 0) {
+        return slim_bench_ops(arguments->options, print_line, NULL, &error) == SLIM_OK
+                   ? 0
+                   : cli_fail(command, &error);
+    }
+    slim_status status = slim_bench_step(arguments->options, &text, &error);
+    return print_text(command, status, text, &error);
+}
+
 int cmd_bench(int argc, char **argv)
 {
-    struct cli_arguments arguments;
-    slim_error error;
-    if (argc < 2 || strcmp(argv[1], "step") != 0) {
-        return cli_usage("bench", "say what: `slimclr bench step [options]`");
+    static const char *const benches[] = {"bench step", "bench ops"};
+    const char *command = NULL;
+    for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++) {
+        if (argc > 1 && strcmp(argv[1], benches[i] + strlen("bench ")) == 0) {
+            command = benches[i];
+        }
     }
-    int code = cli_arguments_read("bench step", argc - 1, argv + 1, &arguments);
-    code = code == 0 ? no_places("bench step", &arguments) : code;
+    if (command == NULL) {
+        return cli_usage("bench", "say what: `slimclr bench step|ops [options]`");
+    }
+    struct cli_arguments arguments;
+    int code = cli_arguments_read(command, argc - 1, argv + 1, &arguments);
+    code = code == 0 ? no_places(command, &arguments) : code;
     if (code == 0) {
-        char *text = NULL;
         cli_log_open(&arguments);
-        slim_status status = slim_bench_step(arguments.options, &text, &error);
-        code = print_text("bench step", status, text, &error);
+        code = run_bench(command, &arguments);
     }
     cli_arguments_finish(&arguments);
     return code;

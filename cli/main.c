@@ -35,8 +35,8 @@ static const struct command commands[] = {
      {"plan", NULL}},
     {"bench",
      cmd_bench,
-     "bench step [options]",
-     "time a whole training step: one JSON line",
+     "bench step|ops [options]",
+     "time a whole training step, or single ops: JSON lines",
      {NULL, NULL}},
     {"demo",
      cmd_demo,
@@ -100,9 +100,10 @@ static int print_command_help(const struct command *command)
         }
     }
     if (strcmp(command->name, "bench") == 0) {
-        (void)printf("\nTakes the options of pretrain; --steps N (10) are timed after "
-                     "one that warms "
-                     "up.\n");
+        (void)printf("\nbench step takes the options of pretrain; --steps N (10) are "
+                     "timed after one that "
+                     "warms up.\n\nbench ops:\n");
+        cli_help_options("bench ops");
     }
     return 0;
 }

@@ -69,7 +69,8 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "plan", "bench step". */
+/* `command`: "pretrain", "eval knn", "eval linear", "plan", "bench step",
+ * "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -166,6 +167,11 @@ slim_status slim_plan(const slim_options *options, bool json, char **text,
                       slim_error *error);
 /* `slimclr bench step`: one JSON line. */
 slim_status slim_bench_step(const slim_options *options, char **text, slim_error *error);
+/* `slimclr bench ops`: a JSON line for each case, without its end, given to `line` as
+ * soon as it is known. */
+typedef void (*slim_line_fn)(void *context, const char *text);
+slim_status slim_bench_ops(const slim_options *options, slim_line_fn line, void *context,
+                           slim_error *error);
 /* What was compiled in, and this machine. */
 slim_status slim_info(bool json, char **text, slim_error *error);
 /* "archs", "methods", "recipes", "formats", "commands": a line each. */

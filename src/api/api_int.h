@@ -59,6 +59,11 @@ slim_status api_leave(const struct sl_error *err, enum sl_status status,
 enum sl_status api_text_out(struct sl_error *err, const struct sl_text *text,
                             char **copy);
 
+/* Appends a JSON value, which is given away, as one line without its end (inspect.c). */
+struct json_t;
+enum sl_status api_json_add(struct sl_error *err, struct sl_text *text,
+                            struct json_t *root);
+
 /* Lines also go to `log` until called with NULL. */
 void api_log_tee(struct sl_file_log *log);
 

@@ -51,8 +51,7 @@ static void megabytes(char *dst, size_t size, size_t bytes)
     (void)snprintf(dst, size, "%.1f MB", (double)bytes / 1e6);
 }
 
-/* Appends a JSON value as one line. */
-static enum sl_status add_json(struct sl_error *err, struct sl_text *text, json_t *root)
+enum sl_status api_json_add(struct sl_error *err, struct sl_text *text, json_t *root)
 {
     char line[8192];
     size_t length = root != NULL ? json_dumpb(root, line, sizeof line,
@@ -137,7 +136,7 @@ static enum sl_status plan_json(struct sl_error *err, const struct outline *outl
     json_object_set_new(
         root, "total_bytes",
         json_integer((json_int_t)(memory->params + memory->block + memory->method)));
-    return add_json(err, text, root);
+    return api_json_add(err, text, root);
 }
 
 static void plan_table(const struct outline *outline, const struct width_plan *rows,
@@ -246,6 +245,7 @@ static json_t *bench_json(const struct outline *outline,
     json_object_set_new(root, "best_s", json_real(result->best_s));
     json_object_set_new(root, "median_s", json_real(result->median_s));
     json_object_set_new(root, "first_s", json_real(result->first_s));
+    json_object_set_new(root, "start_to_first_step_s", json_real(result->since_start_s));
     json_object_set_new(root, "images_per_sec", json_real(result->images_per_sec));
     json_object_set_new(root, "gflops", json_real(result->gflops));
     json_object_set_new(root, "peak_rss_mb", json_real((double)result->peak_rss / 1e6));
@@ -278,7 +278,7 @@ slim_status slim_bench_step(const slim_options *options, char **out, slim_error 
     trainer.lr.second_from = INT64_MAX;
     SL_TRY_OUT(
         sl_bench_step(&err, &trainer, outline.net, &outline.device, steps, &result));
-    SL_TRY_OUT(add_json(&err, &text, bench_json(&outline, &result)));
+    SL_TRY_OUT(api_json_add(&err, &text, bench_json(&outline, &result)));
     sl_text_add(&text, "\n");
     SL_TRY_OUT(api_text_out(&err, &text, out));
 out:
@@ -317,7 +317,7 @@ static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text 
         json_object_set_new(root, "avx2", json_boolean(cpu.avx2));
         json_object_set_new(root, "avx512", json_boolean(cpu.avx512));
         json_object_set_new(root, "avx512_bf16", json_boolean(cpu.avx512_bf16));
-        SL_TRY(add_json(err, text, root));
+        SL_TRY(api_json_add(err, text, root));
         sl_text_add(text, "\n");
         return SL_OK;
     }

@@ -248,6 +248,19 @@ static const struct sl_key plan_keys[] = {
      .help = "Print where each value of the full width lives in memory."},
 };
 
+/* Which ops are timed, and how long. */
+static const struct sl_key ops_keys[] = {
+    {.name = "case", .type = SL_KEY_TEXT, .initial = "", .argument = "TEXT",
+     .help = "One op in the words of src/bench/cases.h, or several separated by ';'; "
+             "else the standing list."},
+    {.name = "seconds", .type = SL_KEY_REAL, .initial = "0.3", .low = 0, .high = 600,
+     .argument = "X",
+     .help = "Time for each call of a case; three runs at least."},
+    {.name = "precision", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|fp32|bf16", .argument = "TYPE",
+     .help = "Compute type."},
+};
+
 /* What both evaluations share. */
 static const struct sl_key eval_keys[] = {
     {.name = "train", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
@@ -349,6 +362,7 @@ static const struct {
 } tables[] = {
     {"pretrain", {PART(training_keys), PART(device_keys), PART(output_keys)}},
     {"bench step", {PART(training_keys), PART(device_keys), PART(output_keys)}},
+    {"bench ops", {PART(ops_keys), PART(device_keys), PART(output_keys)}},
     {"plan",
      {PART(training_keys), PART(device_keys), PART(plan_keys), PART(output_keys)}},
     {"eval knn", {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(output_keys)}},

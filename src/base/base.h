@@ -261,6 +261,9 @@ void sl_pool_release(struct sl_pool *pool);
 int sl_cpu_count(void);
 /* Seconds of a monotonic clock. */
 double sl_clock(void);
+/* Seconds since the system made this process, programs it replaced itself with included;
+ * 0 where the system does not tell (it tells on Linux). */
+double sl_process_age(void);
 /* Peak resident memory of the process in bytes. */
 int64_t sl_peak_rss(void);
 

@@ -264,6 +264,33 @@ double sl_clock(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+double sl_process_age(void)
+{
+    char line[1024] = "";
+    long long ticks = -1;
+    long per_second = sysconf(_SC_CLK_TCK);
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (file == NULL) {
+        return 0.0;
+    }
+    /* The name of the program stands in brackets and may hold blanks and brackets; the
+     * start of the process, in ticks since the machine booted, is word 20 behind it. */
+    const char *at =
+        fgets(line, (int)sizeof line, file) != NULL ? strrchr(line, ')') : NULL;
+    fclose(file);
+    for (int word = 0; at != NULL && word < 20; word++) {
+        at = strchr(at + 1, ' ');
+    }
+    struct timespec now = {0};
+    if (at == NULL || sscanf(at, " %lld", &ticks) != 1 || ticks < 0 || per_second < 1 ||
+        clock_gettime(CLOCK_BOOTTIME, &now) != 0) {
+        return 0.0;
+    }
+    double age = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec -
+                 (double)ticks / (double)per_second;
+    return age > 0.0 ? age : 0.0;
+}
+
 int64_t sl_peak_rss(void)
 {
     struct rusage usage = {0};

@@ -3,27 +3,9 @@
  * The whole training step, timed: keys, every width's forward, loss and backward, and the
  * update. Pictures are numbers made beforehand, so that the loader has no part in it.
  */
-#include "bench/bench.h"
+#include "bench/bench_int.h"
 
 enum { STEPS_MOST = 1000, WARM_STEPS = 1 };
-
-static void sort(double *values, int n)
-{
-    for (int i = 1; i < n; i++) {
-        double value = values[i];
-        int k = i;
-        for (; k > 0 && values[k - 1] > value; k--) {
-            values[k] = values[k - 1];
-        }
-        values[k] = value;
-    }
-}
-
-static double median(double *values, int n)
-{
-    sort(values, n);
-    return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
 
 /* Multiply-adds of one step. Backward costs a width twice its forward, but for the first
  * layer, which has no gradient towards the pictures. */
@@ -84,6 +66,7 @@ enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_confi
         double end = sl_clock();
         if (i < WARM_STEPS) {
             result->first_s = end - begun;
+            result->since_start_s = sl_process_age();
             continue;
         }
         struct sl_step_times split = sl_trainer_times(trainer);
@@ -94,14 +77,14 @@ enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_confi
             parts[2 + w][i - WARM_STEPS] = split.width[w];
         }
     }
-    result->median_s = median(times, steps);
+    result->median_s = sl_bench_median(times, steps);
     result->best_s = times[0];
     result->images_per_sec = config->batch / result->median_s;
     result->gflops = 2.0 * step_macs(config, net) / result->median_s / 1e9;
-    result->keys_s = median(parts[0], steps);
-    result->update_s = median(parts[1], steps);
+    result->keys_s = sl_bench_median(parts[0], steps);
+    result->update_s = sl_bench_median(parts[1], steps);
     for (int w = 0; w < n_widths; w++) {
-        result->width_s[w] = median(parts[2 + w], steps);
+        result->width_s[w] = sl_bench_median(parts[2 + w], steps);
     }
     result->peak_rss = sl_peak_rss();
 out:

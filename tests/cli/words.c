@@ -32,7 +32,7 @@ static void test_help(void **state)
     const struct cli_result *help = RUN("help");
     cli_expect_done(help);
     assert_string_equal(help->err, "");
-    HOLDS(help->out, "pretrain DATA", "eval knn|linear", "bench step", "--version");
+    HOLDS(help->out, "pretrain DATA", "eval knn|linear", "bench step|ops", "--version");
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         char word[64];
         (void)snprintf(word, sizeof word, "slimclr %s", later[i]);
@@ -76,7 +76,8 @@ static void test_unknown_words(void **state)
     cli_expect_refused(RUN("pretrian"), 2, "'pretrian'");
     cli_expect_refused(RUN("eval"), 2, "eval knn");
     cli_expect_refused(RUN("eval", "svm", "a", "b"), 2, "eval knn");
-    cli_expect_refused(RUN("bench"), 2, "bench step");
+    cli_expect_refused(RUN("bench"), 2, "bench step|ops");
+    cli_expect_refused(RUN("bench", "opus"), 2, "bench step|ops");
     cli_expect_refused(RUN("list"), 2, "archs");
     cli_expect_refused(RUN("list", "colours"), 2, "colours");
     cli_expect_refused(RUN("info", "--yaml"), 2, "--yaml");
@@ -198,8 +199,8 @@ static void test_what_a_run_says(void **state)
 /* One JSON line with the fields of interface.md; no time is compared with anything. */
 static void test_bench(void **state)
 {
-    static const char *const keys[] = {"best_s", "median_s", "images_per_sec", "gflops",
-                                       "peak_rss_mb"};
+    static const char *const keys[] = {"best_s", "median_s",    "images_per_sec",
+                                       "gflops", "peak_rss_mb", "start_to_first_step_s"};
     (void)state;
     json_t *line =
         cli_json(RUN("bench", "step", "--arch", "resnet8-b16", "--image-size", "16", "-b",
@@ -216,6 +217,96 @@ static void test_bench(void **state)
     json_decref(line);
 }
 
+static void expect_positive(const json_t *object, const char *const *keys)
+{
+    for (; *keys != NULL; keys++) {
+        if (json_number_value(json_object_get(object, *keys)) <= 0.0) {
+            fail_msg("'%s' is not a number above 0", *keys);
+        }
+    }
+}
+
+/* One line a case, with the calls it has; sums have a rate, others only bytes. */
+static void test_bench_ops(void **state)
+{
+    static const struct {
+        const char *text, *parts[5];
+        bool sums;
+    } cases[] = {
+        {"conv n2 8x8 c8 o16 k3 s1 p1", {"pack", "forward", "backward", "unpack"}, true},
+        {"norm n2 8x8 c8 add", {"forward", "backward"}, false},
+        {"norm n2 8x8 c8 running", {"forward"}, false},
+        {"maxpool n2 9x9 c8 k3 s2 p1", {"forward", "backward"}, false},
+        {"linear n4 c8 o8 bias", {"pack", "forward", "backward", "unpack"}, true},
+        {"gemm n4 c8 o32", {"run"}, true},
+        {"class n4 c33", {"run"}, false},
+        {"soft n4 c33", {"run"}, false},
+        {"sgd c100", {"run"}, false},
+        {"average c100", {"run"}, false},
+    };
+    char list[1024] = "";
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t length = strlen(list);
+        (void)snprintf(list + length, sizeof list - length, "%s; ", cases[i].text);
+    }
+    const struct cli_result *result = RUN("bench", "ops", "--seconds", "0", "--precision",
+                                          "fp32", "-q", "--case", list);
+    cli_expect_done(result);
+    const char *at = result->out;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_error_t error;
+        json_t *line = json_loads(at, JSON_DISABLE_EOF_CHECK, &error);
+        assert_non_null(line);
+        assert_string_equal(json_string_value(json_object_get(line, "bench")), "ops");
+        assert_string_equal(json_string_value(json_object_get(line, "case")),
+                            cases[i].text);
+        assert_string_equal(json_string_value(json_object_get(line, "precision")),
+                            "fp32");
+        size_t n = 0;
+        for (; cases[i].parts[n] != NULL; n++) {
+            const json_t *part = json_object_get(line, cases[i].parts[n]);
+            expect_positive(part, (const char *const[]){"best_s", "median_s", "runs",
+                                                        "bytes", "gb_per_sec", NULL});
+            bool moves = strcmp(cases[i].parts[n], "pack") == 0 ||
+                         strcmp(cases[i].parts[n], "unpack") == 0;
+            assert_int_equal(json_object_get(part, "gflops") != NULL,
+                             cases[i].sums && !moves);
+        }
+        assert_int_equal(json_object_size(line), 4 + n);
+        json_decref(line);
+        at = strchr(at, '\n') + 1;
+    }
+    assert_string_equal(at, "");
+}
+
+/* Cases that are no case: one line, and nothing is timed. */
+static void test_bench_ops_refuses(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"conv2d n2 8x8", "'conv2d'"},
+        {"conv n2 8x8 c8 o8 k3 s1 p1 q4", "'q4'"},
+        {"conv n2 8x8 c8 o8", "conv"},
+        {"conv n2 2x2 c8 o8 k7 s1 p0", "conv"},
+        {"conv n0 8x8 c8 o8 k3 s1 p1", "conv"},
+        {"norm n3 8x8 c8 g2", "norm"},
+        {"conv n1048576 1048576x1048576 c1048576 o8 k1 s1 p0", "smaller"},
+        {"gemm n1073741824 c1073741824 o2", "smaller"},
+        {"gemm n4 c4", "gemm takes"},
+        {"sgd n4 c4", "average c"},
+        {"sgd c0", "'c0'"},
+        {"soft n4 c-4", "'c-4'"},
+        {"class x4", "'x4'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cli_expect_refused(
+            RUN("bench", "ops", "--seconds", "0", "-q", "--case", wrong[i][0]), 2,
+            wrong[i][1]);
+    }
+    cli_expect_refused(RUN("bench", "ops", "extra"), 2, "extra");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +319,8 @@ int main(void)
         cmocka_unit_test(test_uneven_channels),
         cmocka_unit_test(test_what_a_run_says),
         cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_bench_ops),
+        cmocka_unit_test(test_bench_ops_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,9 @@ static void machine_facts_are_sane(void **state)
     double before = sl_clock();
     assert_true(sl_clock() >= before);
     assert_true(sl_peak_rss() > 100000);
+    double age = sl_process_age();
+    assert_true(age >= 0.0 && age < 1e6);
+    assert_true(sl_process_age() >= age);
     struct sl_cpu_features features = sl_cpu_features();
     assert_true(!features.avx512 || features.avx2);
     assert_true(!features.avx512_bf16 || features.avx512);
