@@ -6,7 +6,7 @@
 #   make demo      installs what is missing, builds, pre-trains four widths, prints a table
 #   make test      the same set-up, then the whole test command
 #   make quick     only the quick tests of the release build
-#   make bench     the benches
+#   make bench     steps beside PyTorch's, and the ceiling of the machine
 #   make install   into /usr/local, or PREFIX=…, DESTDIR=…
 #   make format, make lint, make style, make clean
 .POSIX:
