@@ -94,12 +94,8 @@ slim_status slim_bench_ops(const slim_options *options, slim_line_fn line, void 
     struct sl_device device = {0};
     enum sl_dtype type = SL_F32;
     SL_TRY_OUT(api_conf_complete(&err, options, &conf));
-    if (strcmp(sl_conf_text(conf, "precision"), "bf16") == 0) {
-        status = SL_FAIL(&err, SL_ERROR_USAGE,
-                         "--precision bf16 does not exist yet; leave it out or say fp32");
-        goto out;
-    }
     SL_TRY_OUT(api_device_open(&err, conf, &device));
+    SL_TRY_OUT(api_precision(&err, conf, &device, &type));
     const char *list = sl_conf_text(conf, "case");
     if (list[0] != '\0') {
         status = run_list(&err, list, conf, type, &device, line, context);

@@ -256,9 +256,6 @@ static const struct sl_key ops_keys[] = {
     {.name = "seconds", .type = SL_KEY_REAL, .initial = "0.3", .low = 0, .high = 600,
      .argument = "X",
      .help = "Time for each call of a case; three runs at least."},
-    {.name = "precision", .type = SL_KEY_CHOICE, .initial = "auto",
-     .choices = "auto|fp32|bf16", .argument = "TYPE",
-     .help = "Compute type."},
 };
 
 /* What both evaluations share. */

@@ -15,10 +15,10 @@ double sl_bench_median(double *values, int n);
 void sl_bench_time(double seconds, void (*run)(void *context), void *context,
                    struct sl_bench_part *part);
 
-/* Numbers that are made once and repeated to the end of `n` floats at backend memory
- * `dst`; another `draw`, other numbers. */
-void sl_bench_fill(const struct sl_device *device, uint32_t draw, float scale, int64_t n,
-                   float *dst);
+/* Numbers that are made once and repeated to the end of `n` values of `type` at backend
+ * memory `dst`; another `draw`, other numbers. */
+void sl_bench_fill(const struct sl_device *device, enum sl_dtype type, uint32_t draw,
+                   float scale, int64_t n, void *dst);
 
 /* Whether the case is one of numbers.c: its first word is gemm, sgd, average or a row
  * loss. */

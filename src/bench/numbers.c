@@ -210,9 +210,9 @@ enum sl_status sl_bench_numbers(struct sl_error *err, const char *text,
         *operands[i] = memory;
     }
     /* Similarities are of unit vectors, and a gradient is small. */
-    sl_bench_fill(device, 1, 0.1F, counts[0], b.a);
-    sl_bench_fill(device, 2, 0.1F, counts[1], b.b);
-    sl_bench_fill(device, 3, 0.1F, counts[2], b.out);
+    sl_bench_fill(device, SL_F32, 1, 0.1F, counts[0], b.a);
+    sl_bench_fill(device, SL_F32, 2, 0.1F, counts[1], b.b);
+    sl_bench_fill(device, SL_F32, 3, 0.1F, counts[2], b.out);
     if (b.kind == ROW_LOSS) {
         describe_loss(&b, kinds[at].loss);
     }

@@ -40,7 +40,6 @@ enum block {
 struct op_bench {
     const struct sl_device *device;
     struct sl_op_desc desc;
-    enum sl_dtype type;
     struct sl_prepared *op;
     struct sl_op_sizes sizes;
     void *memory[BLOCKS];
@@ -67,11 +66,18 @@ static double dst_count(const struct sl_op_desc *d)
     return (double)d->n * d->dst_h * d->dst_w * d->dst_c;
 }
 
+/* What a map's values are: of the op's type, but pooled features are float32. */
+static enum sl_dtype map_type(const struct op_bench *b, enum block block)
+{
+    bool is_pooled = b->desc.kind == SL_OP_AVGPOOL && (block == DST || block == DIFF_DST);
+    return is_pooled ? SL_F32 : b->desc.type;
+}
+
 /* Bytes of a block, in double: a case of absurd sizes must be seen, not wrap around. */
 static double block_bytes(const struct op_bench *b, enum block block)
 {
     const struct sl_op_desc *d = &b->desc;
-    const double value = (double)sl_dtype_bytes(b->type);
+    const double value = (double)sl_dtype_bytes(map_type(b, block));
     const bool adds = d->tail == SL_TAIL_ADD_RELU;
     switch (block) {
     case SRC:
@@ -229,8 +235,8 @@ static enum sl_status take_memory(struct sl_error *err, const char *text,
 
 static void fill_map(const struct op_bench *b, enum block block, uint32_t draw)
 {
-    int64_t n = (int64_t)block_bytes(b, block) / sl_dtype_bytes(b->type);
-    sl_bench_fill(b->device, draw, 1.0F, n, b->memory[block]);
+    int64_t n = (int64_t)block_bytes(b, block) / sl_dtype_bytes(map_type(b, block));
+    sl_bench_fill(b->device, map_type(b, block), draw, 1.0F, n, b->memory[block]);
 }
 
 static void fill_channels(const struct op_bench *b, enum block block, float value)
@@ -246,7 +252,8 @@ static void fill(const struct op_bench *b)
     fill_map(b, SRC, 1);
     fill_map(b, ADDED, 2);
     fill_map(b, DIFF_DST, 3);
-    sl_bench_fill(b->device, 4, 0.1F, (int64_t)weight_count(&b->desc), b->memory[MASTER]);
+    sl_bench_fill(b->device, SL_F32, 4, 0.1F, (int64_t)weight_count(&b->desc),
+                  b->memory[MASTER]);
     fill_channels(b, SCALE, 1.0F);
     fill_channels(b, RUNNING_VARIANCE, 1.0F);
 }
@@ -257,7 +264,7 @@ static enum sl_status describe(struct sl_error *err, const char *text, enum sl_d
     struct sl_case parsed;
     SL_TRY(sl_case_parse(err, text, &parsed));
     b->desc = sl_case_at(&parsed, (struct sl_multiplier){1, 1});
-    b->type = b->desc.kind == SL_OP_LINEAR ? SL_F32 : type;
+    b->desc.type = b->desc.kind == SL_OP_LINEAR ? SL_F32 : type;
     if (src_count(&b->desc) * sizeof(float) > bytes_most ||
         dst_count(&b->desc) * sizeof(float) > bytes_most ||
         weight_count(&b->desc) * sizeof(float) > bytes_most) {
@@ -283,7 +290,7 @@ static enum sl_status time_op(struct sl_error *err, const char *text, enum sl_dt
     const double taps = d->kind == SL_OP_LINEAR ? 1.0 : (double)d->kernel * d->kernel;
     const double macs = has_weights(d) ? dst_count(d) * d->src_c * taps : 0.0;
     const double masters = block_bytes(&b, MASTER);
-    result->type = b.type;
+    result->type = d->type;
     if (has_weights(d)) {
         time_part(&b, "pack", run_pack, 0.0, masters + block_bytes(&b, PACKED), seconds,
                   result);

@@ -40,14 +40,14 @@ void sl_bench_time(double seconds, void (*run)(void *context), void *context,
     part->runs = n;
 }
 
-void sl_bench_fill(const struct sl_device *device, uint32_t draw, float scale, int64_t n,
-                   float *dst)
+void sl_bench_fill(const struct sl_device *device, enum sl_dtype type, uint32_t draw,
+                   float scale, int64_t n, void *dst)
 {
     float numbers[CHUNK];
     sl_rng_fill_normal(0, SL_RNG_TEST, draw, scale, CHUNK, numbers);
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t count = n - at < CHUNK ? n - at : CHUNK;
-        device->table->put(device->state, dst + at, numbers,
-                           (size_t)count * sizeof(float));
+        device->table->put_map(device->state, type, count, numbers,
+                               (char *)dst + at * sl_dtype_bytes(type));
     }
 }

@@ -280,6 +280,31 @@ static void test_bench_ops(void **state)
     assert_string_equal(at, "");
 }
 
+/* Maps are of the compute type where the machine has it; a linear op and numbers are not.
+ */
+static void test_bench_ops_types(void **state)
+{
+    static const char list[] = "norm n2 8x8 c8 relu;avgpool n2 3x3 c8;linear n4 c8 o8;"
+                               "conv n2 8x8 c8 o16 k3 s1 p1;sgd c10";
+    static const bool maps[] = {true, true, false, true, false};
+    (void)state;
+    const struct cli_result *result = RUN("bench", "ops", "--seconds", "0", "--precision",
+                                          "bf16", "-q", "--case", list);
+    cli_expect_done(result);
+    const char *computed = result->err[0] == '\0' ? "bf16" : "fp32";
+    HOLDS(result->err, strcmp(computed, "bf16") == 0 ? "" : "using fp32");
+    const char *at = result->out;
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        json_t *line = json_loads(at, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_non_null(line);
+        assert_string_equal(json_string_value(json_object_get(line, "precision")),
+                            maps[i] ? computed : "fp32");
+        json_decref(line);
+        at = strchr(at, '\n') + 1;
+    }
+    assert_string_equal(at, "");
+}
+
 /* Cases that are no case: one line, and nothing is timed. */
 static void test_bench_ops_refuses(void **state)
 {
@@ -320,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_what_a_run_says),
         cmocka_unit_test(test_bench),
         cmocka_unit_test(test_bench_ops),
+        cmocka_unit_test(test_bench_ops_types),
         cmocka_unit_test(test_bench_ops_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
