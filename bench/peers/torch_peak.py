@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 # pictures, side, channels in and out, kernel
-CONVS = [(64, 14, 1024, 1), (64, 7, 2048, 1), (64, 28, 512, 1), (64, 56, 256, 1), (64, 14, 512, 3)]
+CONVS = [(64, 14, 1024, 1), (64, 7, 2048, 1), (64, 28, 512, 1), (64, 56, 256, 1)]
 SQUARES = [1024, 2048, 4096]
 
 

@@ -318,12 +318,14 @@ out:
 
 /* ---- the ceiling ------------------------------------------------------------------- */
 
-/* Large products of matrices: 1x1 convolutions, where nothing but the product is left,
- * and a 3x3 one, in case the machine likes that better. */
+/* Large products of matrices: 1x1 convolutions, where nothing but the product is left. A
+ * larger kernel would overstate the machine: multiply-adds on padding are counted and not
+ * done, and an algorithm may need fewer of them. */
 static const char *const large[] = {
-    "conv n64 14x14 c1024 o1024 k1 s1 p0", "conv n64 7x7 c2048 o2048 k1 s1 p0",
-    "conv n64 28x28 c512 o512 k1 s1 p0",   "conv n64 56x56 c256 o256 k1 s1 p0",
-    "conv n64 14x14 c512 o512 k3 s1 p1",
+    "conv n64 14x14 c1024 o1024 k1 s1 p0",
+    "conv n64 7x7 c2048 o2048 k1 s1 p0",
+    "conv n64 28x28 c512 o512 k1 s1 p0",
+    "conv n64 56x56 c256 o256 k1 s1 p0",
 };
 
 static double rate(const struct sl_bench_case *result)
