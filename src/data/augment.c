@@ -11,7 +11,7 @@
  * flip   1 u Invariant: a view is a function of (recipe, picture, seed, epoch, sample,
  * view) alone.
  */
-#include "data/data.h"
+#include "data/data_int.h"
 
 #include <math.h>
 #include <string.h>
@@ -125,7 +125,7 @@ static float factor(struct sl_rng *rng, float strength)
     return (float)sl_rng_between(rng, low < 0.0 ? 0.0 : low, 1.0 + (double)strength);
 }
 
-static void apply_colour(struct sl_image *image, int step, const float values[4])
+static void apply_colour(struct sl_planes *image, int step, const float values[4])
 {
     switch (step) {
     case 0:
@@ -159,7 +159,7 @@ static void order_of(int k, int order[4])
 }
 
 static void jitter(struct sl_rng *rng, const struct sl_recipe *recipe,
-                   struct sl_image *image)
+                   struct sl_planes *image)
 {
     const float strengths[4] = {recipe->brightness, recipe->contrast, recipe->saturation,
                                 recipe->hue};
@@ -178,9 +178,11 @@ static void jitter(struct sl_rng *rng, const struct sl_recipe *recipe,
     }
 }
 
+/* Draws and applies all steps up to the flip, which *mirrored says. */
 static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *recipe,
                                   const struct sl_image *image, struct sl_rng *rng,
-                                  struct sl_arena *arena, struct sl_image *view)
+                                  struct sl_arena *arena, struct sl_planes *view,
+                                  bool *mirrored)
 {
     struct sl_box box = random_box(rng, recipe, image->height, image->width);
     SL_TRY(sl_pixels_resize(err, arena, image, box, recipe->size, recipe->size, view));
@@ -197,18 +199,32 @@ static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *
     if (chance(rng, recipe->solarise_p)) {
         sl_pixels_solarise(view, SOLARISE_THRESHOLD);
     }
-    if (chance(rng, recipe->flip_p)) {
-        sl_pixels_flip(view);
-    }
+    *mirrored = chance(rng, recipe->flip_p);
     return SL_OK;
 }
 
 /* ---- the fixed view ---------------------------------------------------------------- */
 
+/* The middle of planes, of `size` x `size`; halves of a pixel go to the even side. */
+static enum sl_status centre_of(struct sl_error *err, const struct sl_planes *planes,
+                                int size, struct sl_arena *arena, struct sl_planes *view)
+{
+    int64_t top = round_even((planes->height - size) / 2.0);
+    int64_t left = round_even((planes->width - size) / 2.0);
+    SL_TRY(sl_planes_alloc(err, arena, size, size, planes->channels, view));
+    for (int c = 0; c < planes->channels; c++) {
+        for (int64_t y = 0; y < size; y++) {
+            memcpy(view->at[c] + y * size,
+                   planes->at[c] + (top + y) * planes->width + left, (size_t)size);
+        }
+    }
+    return SL_OK;
+}
+
 /* The short side to `resize_short`, then the centre; or straight to the size. */
 static enum sl_status fixed_view(struct sl_error *err, const struct sl_recipe *recipe,
                                  const struct sl_image *image, struct sl_arena *arena,
-                                 struct sl_image *view)
+                                 struct sl_planes *view)
 {
     struct sl_box whole = {0, 0, image->height, image->width};
     int size = recipe->size, to = recipe->resize_short;
@@ -226,13 +242,9 @@ static enum sl_status fixed_view(struct sl_error *err, const struct sl_recipe *r
                        image->width, image->height, to);
     }
     int height = is_wide ? to : (int)other, width = is_wide ? (int)other : to;
-    struct sl_image middle;
+    struct sl_planes middle;
     SL_TRY(sl_pixels_resize(err, arena, image, whole, height, width, &middle));
-    struct sl_box box = {.top = (int)round_even((height - size) / 2.0),
-                         .left = (int)round_even((width - size) / 2.0),
-                         .height = size,
-                         .width = size};
-    return sl_pixels_resize(err, arena, &middle, box, size, size, view);
+    return centre_of(err, &middle, size, arena, view);
 }
 
 enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
@@ -241,15 +253,16 @@ enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
                           float *dst)
 {
     struct sl_arena_mark mark = sl_arena_mark_now(arena);
-    struct sl_image done = {0};
+    struct sl_planes done = {0};
+    bool mirrored = false;
     SL_ASSERT(image->channels == recipe->channels);
     struct sl_rng rng =
         sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
-    enum sl_status status = recipe->random
-                                ? random_view(err, recipe, image, &rng, arena, &done)
-                                : fixed_view(err, recipe, image, arena, &done);
+    enum sl_status status =
+        recipe->random ? random_view(err, recipe, image, &rng, arena, &done, &mirrored)
+                       : fixed_view(err, recipe, image, arena, &done);
     if (status == SL_OK) {
-        sl_pixels_normalise(&done, recipe->mean, recipe->std, dst);
+        sl_pixels_normalise(&done, recipe->mean, recipe->std, mirrored, dst);
     }
     sl_arena_reset(arena, mark);
     return status;

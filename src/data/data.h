@@ -105,10 +105,17 @@ void sl_source_mean_std(const struct sl_source *source, float mean[3], float std
 enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *source,
                               int64_t i, struct sl_arena *arena, struct sl_image *image);
 
-/* ---- pixel functions (pixels.c): pure, 8-bit as PIL computes them ------------------ */
+/* ---- pixel functions (pixels.c, resize.c, blur.c): pure, 8-bit as PIL computes them - */
 
 struct sl_box {
     int top, left, height, width;
+};
+/* Pixels on their way to a view: 8 bit, `channels` (1 or 3) planes, rows without padding.
+ * The memory belongs to the arena they were made in; a few bytes behind each plane are
+ * scratch. */
+struct sl_planes {
+    unsigned char *at[3];
+    int height, width, channels;
 };
 /* Crop, then resize, as torchvision's resized_crop: pixels outside of the box (which must
  * lie inside the picture) play no part. Antialiased bilinear as PIL's resize on 8-bit
@@ -116,30 +123,31 @@ struct sl_box {
  * coefficients, horizontal pass first. Same bits as PIL. */
 enum sl_status sl_pixels_resize(struct sl_error *err, struct sl_arena *arena,
                                 const struct sl_image *src, struct sl_box box, int height,
-                                int width, struct sl_image *dst);
+                                int width, struct sl_planes *dst);
 /* Gives the image 1 or 3 channels: grey to three equal ones, colour to one by the luma
  * below, which gives grey back unchanged. New pixels in the arena where the number
  * changes. */
 enum sl_status sl_pixels_set_channels(struct sl_error *err, struct sl_arena *arena,
                                       struct sl_image *image, int channels);
-void sl_pixels_flip(struct sl_image *image);
+void sl_pixels_flip(struct sl_planes *planes);
 /* PIL's ImageEnhance / convert("L") arithmetic on 8 bit (L = (19595 R + 38470 G + 7471 B
  * + 0x8000) >> 16). On one channel grey, saturation and hue change nothing, as in
  * torchvision. */
-void sl_pixels_grey(struct sl_image *image);
-void sl_pixels_brightness(struct sl_image *image, float factor);
-void sl_pixels_contrast(struct sl_image *image, float factor);
-void sl_pixels_saturation(struct sl_image *image, float factor);
+void sl_pixels_grey(struct sl_planes *planes);
+void sl_pixels_brightness(struct sl_planes *planes, float factor);
+void sl_pixels_contrast(struct sl_planes *planes, float factor);
+void sl_pixels_saturation(struct sl_planes *planes, float factor);
 /* shift in turns, [-0.5, 0.5]: PIL's HSV round trip, H + uint8(shift * 255). */
-void sl_pixels_hue(struct sl_image *image, float shift);
+void sl_pixels_hue(struct sl_planes *planes, float shift);
 /* Pillow's GaussianBlur(radius): three passes of its extended box blur on 8-bit pixels.
  */
 enum sl_status sl_pixels_blur(struct sl_error *err, struct sl_arena *arena,
-                              struct sl_image *image, float radius);
-void sl_pixels_solarise(struct sl_image *image, int threshold);
-/* (pixel/255 - mean) / std into NHWC float32 of the image's own number of channels. */
-void sl_pixels_normalise(const struct sl_image *image, const float mean[3],
-                         const float std[3], float *dst);
+                              struct sl_planes *planes, float radius);
+void sl_pixels_solarise(struct sl_planes *planes, int threshold);
+/* (pixel/255 - mean) / std into NHWC float32 of the planes' own number of channels, left
+ * and right exchanged if `mirrored`. */
+void sl_pixels_normalise(const struct sl_planes *planes, const float mean[3],
+                         const float std[3], bool mirrored, float *dst);
 
 /* ---- recipe (augment.c) ------------------------------------------------------------ */
 

@@ -15,6 +15,10 @@
 enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
                               int width, int channels, struct sl_image *image);
 
+/* Planes in the arena, not cleared in any meaningful way (pixels.c). */
+enum sl_status sl_planes_alloc(struct sl_error *err, struct sl_arena *arena, int height,
+                               int width, int channels, struct sl_planes *planes);
+
 /* One file's bytes, and what is wanted of them. */
 struct sl_encoded {
     const char *name; /* for messages */

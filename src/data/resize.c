@@ -2,21 +2,17 @@
 /*
  * Crop and resize of 8-bit pixels: the antialiased bilinear that PIL and torchvision
  * compute. Two passes, along the rows and down the columns, each rounded to 8 bits; the
- * coefficients are whole numbers in 22-bit fixed point. Invariant: nothing outside of the
- * box is read; a pass that would change nothing is left out.
+ * coefficients are whole numbers in 22-bit fixed point. Interleaved pixels come in,
+ * planes go out. Invariant: nothing outside of the box is read; a pass that would change
+ * nothing is left out.
  */
 #include "data/data_int.h"
+#include "data/pixel_rows_int.h"
 
 #include <string.h>
 
-enum { FRACTION_BITS = 22 };
-
-/* For each output place, the first input place and its weights. */
-struct taps {
-    int n_most; /* weights per place, the row length of `weights` */
-    int *first, *n;
-    int32_t *weights;
-};
+/* What a shuffle of 16 bytes can reach, and places it makes. */
+enum { WINDOW = 16, QUAD = 4, GROUP = 4, NO_BYTE = 0x80 };
 
 static double triangle(double x)
 {
@@ -25,26 +21,28 @@ static double triangle(double x)
 }
 
 /* Weights of one output place whose centre is `centre` in input places. */
-static void place_taps(double centre, double scale, int first, int n, double *shares,
+static void place_taps(double centre, double inverse, int first, int n, double *shares,
                        int32_t *weights)
 {
-    double sum = 0.0, inverse = 1.0 / scale;
+    double sum = 0.0;
     for (int k = 0; k < n; k++) {
         shares[k] = triangle((k + first - centre + 0.5) * inverse);
         sum += shares[k];
     }
     for (int k = 0; k < n; k++) {
         double share = sum != 0.0 ? shares[k] / sum : shares[k];
-        weights[k] = (int32_t)(share * (1 << FRACTION_BITS) + 0.5);
+        weights[k] = (int32_t)(share * (1 << SL_TAP_BITS) + 0.5);
     }
 }
 
 static enum sl_status make_taps(struct sl_error *err, struct sl_arena *arena, int from,
-                                int to, struct taps *taps)
+                                int to, struct sl_taps *taps)
 {
     double step = (double)from / to;
     double scale = step < 1.0 ? 1.0 : step; /* also the triangle's half width */
+    double inverse = 1.0 / scale;
     double *shares = NULL;
+    *taps = (struct sl_taps){.to = to};
     taps->n_most = 2 * ((int)scale + ((double)(int)scale < scale ? 1 : 0)) + 1;
     SL_TRY(sl_arena_alloc(err, arena, to, sizeof(int), &taps->first));
     SL_TRY(sl_arena_alloc(err, arena, to, sizeof(int), &taps->n));
@@ -58,128 +56,139 @@ static enum sl_status make_taps(struct sl_error *err, struct sl_arena *arena, in
         end = end > from ? from : end;
         taps->first[i] = first;
         taps->n[i] = end - first;
-        place_taps(centre, scale, first, end - first, shares,
+        place_taps(centre, inverse, first, end - first, shares,
                    taps->weights + (int64_t)i * taps->n_most);
     }
     return SL_OK;
 }
 
-static unsigned char clip(int32_t sum)
-{
-    int32_t value = sum >> FRACTION_BITS;
-    return (unsigned char)(value < 0 ? 0 : value > 255 ? 255 : value);
-}
+/* ---- the same, packed for shuffles of 16 bytes ------------------------------------- */
 
-static void row_rgb(const struct taps *taps, int width, const unsigned char *src,
-                    unsigned char *dst)
+/* Does every quad of places need at most 16 neighbouring bytes? */
+static bool fits_windows(const struct sl_taps *taps)
 {
-    for (int x = 0; x < width; x++) {
-        const unsigned char *p = src + 3 * (int64_t)taps->first[x];
-        const int32_t *w = taps->weights + (int64_t)x * taps->n_most;
-        int32_t r = 1 << (FRACTION_BITS - 1), g = r, b = r;
-        for (int k = 0; k < taps->n[x]; k++, p += 3) {
-            r += p[0] * w[k];
-            g += p[1] * w[k];
-            b += p[2] * w[k];
+    for (int x = 0; x < taps->to; x++) {
+        if (taps->first[x] + taps->n[x] - taps->first[x - x % QUAD] > WINDOW) {
+            return false;
         }
-        dst[3 * x] = clip(r);
-        dst[3 * x + 1] = clip(g);
-        dst[3 * x + 2] = clip(b);
     }
+    return true;
 }
 
-static void row_grey(const struct taps *taps, int width, const unsigned char *src,
-                     unsigned char *dst)
+/* Place x's tap k at its byte and its words. */
+static void pack_tap(const struct sl_taps *taps, int x, int k)
 {
-    for (int x = 0; x < width; x++) {
-        const unsigned char *p = src + taps->first[x];
-        const int32_t *w = taps->weights + (int64_t)x * taps->n_most;
-        int32_t sum = 1 << (FRACTION_BITS - 1);
+    int64_t quad = x / QUAD, part = (int64_t)taps->n_quads * 8;
+    int group = k / GROUP, half = k % GROUP / 2;
+    int at = 2 * (x % QUAD) + k % 2; /* of eight */
+    int32_t weight = taps->weights[(int64_t)x * taps->n_most + k];
+    int byte = taps->first[x] + k - taps->start[quad];
+    unsigned char *pick = taps->pick + (group * (int64_t)taps->n_quads + quad) * WINDOW;
+    int16_t *parts = taps->parts + (4 * group + 2 * half) * part + quad * 8;
+    pick[8 * half + at] = (unsigned char)byte;
+    parts[at] = (int16_t)(weight >> SL_TAP_LOW_BITS);
+    parts[part + at] = (int16_t)(weight & ((1 << SL_TAP_LOW_BITS) - 1));
+}
+
+static enum sl_status pack_taps(struct sl_error *err, struct sl_arena *arena,
+                                struct sl_taps *taps)
+{
+    int n_most = 0;
+    if (!fits_windows(taps)) {
+        return SL_OK;
+    }
+    for (int x = 0; x < taps->to; x++) {
+        n_most = taps->n[x] > n_most ? taps->n[x] : n_most;
+    }
+    taps->n_quads = (taps->to + 4 * QUAD - 1) / (4 * QUAD) * 4;
+    taps->n_groups = (n_most + GROUP - 1) / GROUP;
+    int64_t n = (int64_t)taps->n_groups * taps->n_quads;
+    SL_TRY(sl_arena_alloc(err, arena, taps->n_quads, sizeof(int), &taps->start));
+    SL_TRY(sl_arena_alloc(err, arena, n, WINDOW, &taps->pick));
+    SL_TRY(sl_arena_alloc(err, arena, n * 32, sizeof(int16_t), &taps->parts));
+    memset(taps->pick, NO_BYTE, (size_t)n * WINDOW);
+    for (int x = 0; x < taps->to; x++) {
+        taps->start[x / QUAD] = taps->first[x - x % QUAD];
         for (int k = 0; k < taps->n[x]; k++) {
-            sum += p[k] * w[k];
-        }
-        dst[x] = clip(sum);
-    }
-}
-
-/* One output row from the rows above and below: whole rows at a time. */
-static void blend_rows(const int32_t *weights, int n, const unsigned char *src,
-                       int64_t bytes, int32_t *sums, unsigned char *dst)
-{
-    for (int64_t i = 0; i < bytes; i++) {
-        sums[i] = 1 << (FRACTION_BITS - 1);
-    }
-    for (int k = 0; k < n; k++) {
-        const unsigned char *row = src + k * bytes;
-        int32_t w = weights[k];
-        for (int64_t i = 0; i < bytes; i++) {
-            sums[i] += row[i] * w;
+            pack_tap(taps, x, k);
         }
     }
-    for (int64_t i = 0; i < bytes; i++) {
-        dst[i] = clip(sums[i]);
-    }
+    return SL_OK;
 }
 
-/* The box's rows at the new width. */
+/* ---- the two passes ---------------------------------------------------------------- */
+
+/* The box's rows at the new width, as planes of the box's height. */
 static enum sl_status resize_rows(struct sl_error *err, struct sl_arena *arena,
                                   const struct sl_image *src, struct sl_box box,
-                                  int width, unsigned char *dst)
+                                  struct sl_planes *dst)
 {
-    int64_t stride = (int64_t)src->width * src->channels;
+    const struct sl_pixel_rows *rows = sl_pixel_rows_at(0);
+    int channels = src->channels, width = dst->width;
+    int64_t stride = (int64_t)src->width * channels;
     const unsigned char *from =
-        src->pixels + box.top * stride + (int64_t)box.left * src->channels;
-    int64_t bytes = (int64_t)width * src->channels;
-    struct taps taps;
-    if (width != box.width) {
+        src->pixels + box.top * stride + (int64_t)box.left * channels;
+    bool is_copy = width == box.width;
+    struct sl_taps taps = {0};
+    struct sl_planes line;
+    SL_TRY(sl_planes_alloc(err, arena, 1, box.width, channels, &line));
+    if (!is_copy) {
         SL_TRY(make_taps(err, arena, box.width, width, &taps));
+        SL_TRY(pack_taps(err, arena, &taps));
     }
     for (int y = 0; y < box.height; y++) {
-        const unsigned char *row = from + y * stride;
-        if (width == box.width) {
-            memcpy(dst + y * bytes, row, (size_t)bytes);
-        } else if (src->channels == 3) {
-            row_rgb(&taps, width, row, dst + y * bytes);
+        unsigned char *to[3] = {NULL};
+        for (int c = 0; c < channels; c++) {
+            to[c] = dst->at[c] + (int64_t)y * width;
+        }
+        unsigned char *const *apart = is_copy ? to : line.at;
+        if (channels == 3) {
+            rows->split(box.width, from + y * stride, apart[0], apart[1], apart[2]);
         } else {
-            row_grey(&taps, width, row, dst + y * bytes);
+            memcpy(apart[0], from + y * stride, (size_t)box.width);
+        }
+        for (int c = 0; c < channels && !is_copy; c++) {
+            rows->resize(&taps, line.at[c], to[c]);
         }
     }
     return SL_OK;
 }
 
 static enum sl_status resize_columns(struct sl_error *err, struct sl_arena *arena,
-                                     const unsigned char *src, int from, int64_t bytes,
-                                     int height, unsigned char *dst)
+                                     const struct sl_planes *src,
+                                     const struct sl_planes *dst)
 {
-    struct taps taps;
-    int32_t *sums = NULL;
-    SL_TRY(make_taps(err, arena, from, height, &taps));
-    SL_TRY(sl_arena_alloc(err, arena, bytes, sizeof(int32_t), &sums));
-    for (int y = 0; y < height; y++) {
-        blend_rows(taps.weights + (int64_t)y * taps.n_most, taps.n[y],
-                   src + taps.first[y] * bytes, bytes, sums, dst + y * bytes);
+    const struct sl_pixel_rows *rows = sl_pixel_rows_at(0);
+    int64_t width = dst->width;
+    struct sl_taps taps;
+    SL_TRY(make_taps(err, arena, src->height, dst->height, &taps));
+    for (int c = 0; c < dst->channels; c++) {
+        for (int y = 0; y < dst->height; y++) {
+            rows->blend_lines(width, taps.weights + (int64_t)y * taps.n_most, taps.n[y],
+                              src->at[c] + taps.first[y] * width, width,
+                              dst->at[c] + y * width);
+        }
     }
     return SL_OK;
 }
 
 enum sl_status sl_pixels_resize(struct sl_error *err, struct sl_arena *arena,
                                 const struct sl_image *src, struct sl_box box, int height,
-                                int width, struct sl_image *dst)
+                                int width, struct sl_planes *dst)
 {
     SL_ASSERT(box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0 &&
               box.top <= src->height - box.height && box.left <= src->width - box.width);
-    SL_ASSERT(height > 0 && width > 0);
-    struct sl_image between = {0};
-    struct sl_image done = {0};
-    SL_TRY(sl_image_alloc(err, arena, height, width, src->channels, &done));
+    SL_ASSERT(height > 0 && width > 0 && (src->channels == 1 || src->channels == 3));
+    struct sl_planes between;
+    SL_TRY(sl_planes_alloc(err, arena, height, width, src->channels, dst));
+    struct sl_arena_mark mark = sl_arena_mark_now(arena);
     if (height == box.height) {
-        SL_TRY(resize_rows(err, arena, src, box, width, done.pixels));
+        SL_TRY(resize_rows(err, arena, src, box, dst));
     } else {
-        SL_TRY(sl_image_alloc(err, arena, box.height, width, src->channels, &between));
-        SL_TRY(resize_rows(err, arena, src, box, width, between.pixels));
-        SL_TRY(resize_columns(err, arena, between.pixels, box.height,
-                              (int64_t)width * src->channels, height, done.pixels));
+        SL_TRY(sl_planes_alloc(err, arena, box.height, width, src->channels, &between));
+        SL_TRY(resize_rows(err, arena, src, box, &between));
+        SL_TRY(resize_columns(err, arena, &between, dst));
     }
-    *dst = done;
+    sl_arena_reset(arena, mark);
     return SL_OK;
 }

@@ -13,34 +13,34 @@
 
 #include <cmocka.h>
 
+/* Resizing takes a picture, all else planes. */
 static void apply(const char *operation, const double v[6], struct sl_arena *arena,
-                  struct sl_image *image)
+                  const struct sl_image *image, struct sl_planes *planes)
 {
     struct sl_error err = {0};
     float value = (float)v[0];
+    *planes = kit_split(arena, image);
     if (strcmp(operation, "resize") == 0) {
         struct sl_box box = {(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
-        struct sl_image done;
         assert_int_equal(
-            sl_pixels_resize(&err, arena, image, box, (int)v[4], (int)v[5], &done),
+            sl_pixels_resize(&err, arena, image, box, (int)v[4], (int)v[5], planes),
             SL_OK);
-        *image = done;
     } else if (strcmp(operation, "brightness") == 0) {
-        sl_pixels_brightness(image, value);
+        sl_pixels_brightness(planes, value);
     } else if (strcmp(operation, "contrast") == 0) {
-        sl_pixels_contrast(image, value);
+        sl_pixels_contrast(planes, value);
     } else if (strcmp(operation, "saturation") == 0) {
-        sl_pixels_saturation(image, value);
+        sl_pixels_saturation(planes, value);
     } else if (strcmp(operation, "hue") == 0) {
-        sl_pixels_hue(image, value);
+        sl_pixels_hue(planes, value);
     } else if (strcmp(operation, "blur") == 0) {
-        assert_int_equal(sl_pixels_blur(&err, arena, image, value), SL_OK);
+        assert_int_equal(sl_pixels_blur(&err, arena, planes, value), SL_OK);
     } else if (strcmp(operation, "grey") == 0) {
-        sl_pixels_grey(image);
+        sl_pixels_grey(planes);
     } else if (strcmp(operation, "solarise") == 0) {
-        sl_pixels_solarise(image, (int)v[0]);
+        sl_pixels_solarise(planes, (int)v[0]);
     } else if (strcmp(operation, "flip") == 0) {
-        sl_pixels_flip(image);
+        sl_pixels_flip(planes);
     } else {
         fail_msg("no operation is called %s", operation);
     }
@@ -71,8 +71,10 @@ static void test_golden(void **state)
         assert_true(fields >= 3);
         kit_golden_image("picture.ppm", arena, &image);
         kit_golden_image(name, arena, &want);
-        apply(operation, v, arena, &image);
-        int most = kit_largest_difference(&image, &want, &mean);
+        struct sl_planes planes;
+        apply(operation, v, arena, &image, &planes);
+        struct sl_image done = kit_join(arena, &planes);
+        int most = kit_largest_difference(&done, &want, &mean);
         if (most > tolerance) {
             fail_msg("%s: %d levels off (mean %g), %d allowed", name, most, mean,
                      tolerance);
@@ -90,14 +92,15 @@ static void test_resize_same_size_is_a_copy(void **state)
     struct sl_error err = {0};
     struct sl_arena *arena = kit_arena();
     struct sl_image image, copy;
+    struct sl_planes planes;
     double mean = 0;
     kit_golden_image("picture.ppm", arena, &image);
     struct sl_box whole = {0, 0, image.height, image.width};
     assert_int_equal(
-        sl_pixels_resize(&err, arena, &image, whole, image.height, image.width, &copy),
+        sl_pixels_resize(&err, arena, &image, whole, image.height, image.width, &planes),
         SL_OK);
+    copy = kit_join(arena, &planes);
     assert_int_equal(kit_largest_difference(&image, &copy, &mean), 0);
-    assert_ptr_not_equal(image.pixels, copy.pixels);
     sl_arena_destroy(arena);
 }
 
@@ -107,21 +110,19 @@ static void test_resize_one_channel(void **state)
     (void)state;
     struct sl_error err = {0};
     struct sl_arena *arena = kit_arena();
-    struct sl_image image, large, grey, small;
+    struct sl_image image, grey;
+    struct sl_planes large, small;
     kit_golden_image("picture.ppm", arena, &image);
-    sl_pixels_grey(&image);
     struct sl_box box = {2, 3, 17, 21};
     assert_int_equal(sl_pixels_resize(&err, arena, &image, box, 9, 30, &large), SL_OK);
     grey = (struct sl_image){NULL, image.height, image.width, 1};
     int64_t n = (int64_t)image.height * image.width;
     assert_int_equal(sl_arena_alloc(&err, arena, n, 1, &grey.pixels), SL_OK);
     for (int64_t i = 0; i < n; i++) {
-        grey.pixels[i] = image.pixels[3 * i];
+        grey.pixels[i] = image.pixels[3 * i + 1];
     }
     assert_int_equal(sl_pixels_resize(&err, arena, &grey, box, 9, 30, &small), SL_OK);
-    for (int i = 0; i < 9 * 30; i++) {
-        assert_int_equal(small.pixels[i], large.pixels[3 * i]);
-    }
+    assert_memory_equal(small.at[0], large.at[1], 9 * 30);
     sl_arena_destroy(arena);
 }
 
@@ -132,16 +133,18 @@ static void test_tiny(void **state)
     struct sl_error err = {0};
     struct sl_arena *arena = kit_arena();
     unsigned char one[3] = {10, 200, 77};
-    struct sl_image image = {one, 1, 1, 3}, done;
+    struct sl_image image = {one, 1, 1, 3};
+    struct sl_planes done;
     struct sl_box box = {0, 0, 1, 1};
     assert_int_equal(sl_pixels_resize(&err, arena, &image, box, 5, 7, &done), SL_OK);
     for (int i = 0; i < 35 * 3; i++) {
-        assert_int_equal(done.pixels[i], one[i % 3]);
+        assert_int_equal(done.at[i % 3][i / 3], one[i % 3]);
     }
     assert_int_equal(sl_pixels_blur(&err, arena, &done, 30.0f), SL_OK);
-    assert_int_equal(done.pixels[50], one[50 % 3]);
-    sl_pixels_flip(&image);
-    assert_int_equal(one[0], 10);
+    assert_int_equal(done.at[1][20], 200);
+    done = kit_split(arena, &image);
+    sl_pixels_flip(&done);
+    assert_int_equal(done.at[0][0], 10);
     sl_arena_destroy(arena);
 }
 
@@ -150,43 +153,76 @@ static void test_normalise(void **state)
     (void)state;
     const float mean[3] = {0.5f, 0.25f, 0.0f}, std[3] = {0.5f, 0.25f, 2.0f};
     unsigned char pixels[6] = {0, 255, 51, 255, 0, 102}, grey[1] = {51};
+    struct sl_arena *arena = kit_arena();
     struct sl_image image = {pixels, 1, 2, 3}, single = {grey, 1, 1, 1};
+    struct sl_planes planes = kit_split(arena, &image);
     float dst[6];
-    sl_pixels_normalise(&image, mean, std, dst);
+    sl_pixels_normalise(&planes, mean, std, false, dst);
     const float want[6] = {-1.0f, 3.0f, 0.1f, 1.0f, -1.0f, 0.2f};
     for (int i = 0; i < 6; i++) {
         assert_float_equal(dst[i], want[i], 1e-6);
     }
-    sl_pixels_normalise(&single, mean, std, dst);
+    sl_pixels_normalise(&planes, mean, std, true, dst);
+    for (int i = 0; i < 6; i++) {
+        assert_float_equal(dst[i], want[(i + 3) % 6], 1e-6);
+    }
+    planes = kit_split(arena, &single);
+    sl_pixels_normalise(&planes, mean, std, false, dst);
     assert_float_equal(dst[0], -0.6f, 1e-6);
-    assert_float_equal(dst[1], want[1], 1e-6); /* one channel: one number */
+    assert_float_equal(dst[1], want[4], 1e-6); /* one channel: one number */
+    sl_arena_destroy(arena);
 }
 
 /* Every colour step on one channel is the same step on three equal ones. */
 static void test_one_channel(void **state)
 {
     (void)state;
+    const float mean[3] = {0.3f, 0.3f, 0.3f}, std[3] = {0.5f, 0.5f, 0.5f};
     struct sl_error err = {0};
     struct sl_arena *arena = kit_arena();
-    struct sl_image grey, three;
-    kit_golden_image("picture.ppm", arena, &grey);
-    assert_int_equal(sl_pixels_set_channels(&err, arena, &grey, 1), SL_OK);
-    three = grey;
-    assert_int_equal(sl_pixels_set_channels(&err, arena, &three, 3), SL_OK);
-    struct sl_image *images[2] = {&grey, &three};
+    struct sl_image images[2];
+    struct sl_planes planes[2];
+    static float numbers[2][24 * 32 * 3];
+    kit_golden_image("picture.ppm", arena, &images[0]);
+    assert_int_equal(sl_pixels_set_channels(&err, arena, &images[0], 1), SL_OK);
+    images[1] = images[0];
+    assert_int_equal(sl_pixels_set_channels(&err, arena, &images[1], 3), SL_OK);
     for (int i = 0; i < 2; i++) {
-        sl_pixels_brightness(images[i], 1.2f);
-        sl_pixels_contrast(images[i], 0.7f);
-        sl_pixels_saturation(images[i], 1.4f);
-        sl_pixels_hue(images[i], 0.1f);
-        assert_int_equal(sl_pixels_blur(&err, arena, images[i], 1.3f), SL_OK);
-        sl_pixels_solarise(images[i], 128);
-        sl_pixels_grey(images[i]);
-        sl_pixels_flip(images[i]);
+        planes[i] = kit_split(arena, &images[i]);
+        sl_pixels_brightness(&planes[i], 1.2f);
+        sl_pixels_contrast(&planes[i], 0.7f);
+        sl_pixels_saturation(&planes[i], 1.4f);
+        sl_pixels_hue(&planes[i], 0.1f);
+        assert_int_equal(sl_pixels_blur(&err, arena, &planes[i], 1.3f), SL_OK);
+        sl_pixels_solarise(&planes[i], 128);
+        sl_pixels_grey(&planes[i]);
+        sl_pixels_flip(&planes[i]);
+        sl_pixels_normalise(&planes[i], mean, std, true, numbers[i]);
     }
-    assert_int_equal(sl_pixels_set_channels(&err, arena, &three, 1), SL_OK);
-    assert_memory_equal(three.pixels, grey.pixels,
-                        (size_t)grey.height * (size_t)grey.width);
+    size_t n = (size_t)planes[0].height * (size_t)planes[0].width;
+    for (int c = 0; c < 3; c++) {
+        assert_memory_equal(planes[1].at[c], planes[0].at[0], n);
+    }
+    for (size_t i = 0; i < 3 * n; i++) {
+        assert_true(numbers[1][i] == numbers[0][i / 3]);
+    }
+    sl_arena_destroy(arena);
+}
+
+/* Mirroring while normalising is flipping before it, for every row. */
+static void test_mirrored(void **state)
+{
+    (void)state;
+    const float mean[3] = {0.1f, 0.2f, 0.3f}, std[3] = {0.5f, 0.6f, 0.7f};
+    struct sl_arena *arena = kit_arena();
+    struct sl_image image;
+    static float mirrored[24 * 32 * 3], flipped[24 * 32 * 3];
+    kit_golden_image("picture.ppm", arena, &image);
+    struct sl_planes planes = kit_split(arena, &image);
+    sl_pixels_normalise(&planes, mean, std, true, mirrored);
+    sl_pixels_flip(&planes);
+    sl_pixels_normalise(&planes, mean, std, false, flipped);
+    assert_memory_equal(mirrored, flipped, sizeof(flipped));
     sl_arena_destroy(arena);
 }
 
@@ -199,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_normalise),
         cmocka_unit_test(test_one_channel),
+        cmocka_unit_test(test_mirrored),
     };
     return cmocka_run_group_tests_name("data_pixels", tests, NULL, NULL);
 }

@@ -73,6 +73,31 @@ int kit_largest_difference(const struct sl_image *a, const struct sl_image *b,
     return most;
 }
 
+struct sl_planes kit_split(struct sl_arena *arena, const struct sl_image *image)
+{
+    struct sl_planes planes = {
+        .height = image->height, .width = image->width, .channels = image->channels};
+    int64_t n = (int64_t)image->height * image->width;
+    for (int c = 0; c < image->channels; c++) {
+        must(sl_arena_alloc(&err, arena, n + 64, 1, &planes.at[c]));
+        for (int64_t i = 0; i < n; i++) {
+            planes.at[c][i] = image->pixels[i * image->channels + c];
+        }
+    }
+    return planes;
+}
+
+struct sl_image kit_join(struct sl_arena *arena, const struct sl_planes *planes)
+{
+    struct sl_image image = {NULL, planes->height, planes->width, planes->channels};
+    int64_t n = (int64_t)planes->height * planes->width;
+    must(sl_arena_alloc(&err, arena, n * planes->channels, 1, &image.pixels));
+    for (int64_t i = 0; i < n * planes->channels; i++) {
+        image.pixels[i] = planes->at[i % planes->channels][i / planes->channels];
+    }
+    return image;
+}
+
 struct sl_arena *kit_arena(void)
 {
     struct sl_arena *arena = NULL;

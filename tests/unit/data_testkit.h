@@ -17,6 +17,9 @@ bool kit_is_read(const char *file);
 /* Largest and mean difference of two pictures of one size; fails on another size. */
 int kit_largest_difference(const struct sl_image *a, const struct sl_image *b,
                            double *mean);
+/* Between interleaved pixels and planes. */
+struct sl_planes kit_split(struct sl_arena *arena, const struct sl_image *image);
+struct sl_image kit_join(struct sl_arena *arena, const struct sl_planes *planes);
 struct sl_arena *kit_arena(void);
 
 /* Writes a file, with its folders, below the test's own directory. */
