@@ -87,13 +87,17 @@ static int run_bench(const char *command, const struct cli_arguments *arguments)
                    ? 0
                    : cli_fail(command, &error);
     }
-    slim_status status = slim_bench_step(arguments->options, &text, &error);
+    slim_status status =
+        strcmp(command, "bench loader") == 0
+            ? slim_bench_loader(arguments->options, arguments->places,
+                                arguments->n_places, &text, &error)
+            : slim_bench_step(arguments->options, &text, &error);
     return print_text(command, status, text, &error);
 }
 
 int cmd_bench(int argc, char **argv)
 {
-    static const char *const benches[] = {"bench step", "bench ops"};
+    static const char *const benches[] = {"bench step", "bench loader", "bench ops"};
     const char *command = NULL;
     for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++) {
         if (argc > 1 && strcmp(argv[1], benches[i] + strlen("bench ")) == 0) {
@@ -101,11 +105,14 @@ int cmd_bench(int argc, char **argv)
         }
     }
     if (command == NULL) {
-        return cli_usage("bench", "say what: `slimclr bench step|ops [options]`");
+        return cli_usage("bench", "say what: `slimclr bench step|ops [options]` or "
+                                  "`slimclr bench loader DATA [options]`");
     }
     struct cli_arguments arguments;
     int code = cli_arguments_read(command, argc - 1, argv + 1, &arguments);
-    code = code == 0 ? no_places(command, &arguments) : code;
+    if (code == 0 && strcmp(command, "bench loader") != 0) {
+        code = no_places(command, &arguments);
+    }
     if (code == 0) {
         cli_log_open(&arguments);
         code = run_bench(command, &arguments);

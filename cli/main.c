@@ -35,8 +35,8 @@ static const struct command commands[] = {
      {"plan", NULL}},
     {"bench",
      cmd_bench,
-     "bench step|ops [options]",
-     "time a whole training step, or single ops: JSON lines",
+     "bench step|loader|ops [DATA] [options]",
+     "time a whole training step, the loader, or single ops: JSON lines",
      {NULL, NULL}},
     {"demo",
      cmd_demo,
@@ -101,8 +101,8 @@ static int print_command_help(const struct command *command)
     }
     if (strcmp(command->name, "bench") == 0) {
         (void)printf("\nbench step takes the options of pretrain; --steps N (10) are "
-                     "timed after one that "
-                     "warms up.\n\nbench ops:\n");
+                     "timed after one that warms up.\nbench loader DATA takes them too; "
+                     "batches are taken for --seconds S (10).\n\nbench ops:\n");
         cli_help_options("bench ops");
     }
     return 0;

@@ -69,7 +69,7 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "plan", "bench step",
+/* `command`: "pretrain", "eval knn", "eval linear", "plan", "bench step", "bench loader",
  * "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
@@ -172,6 +172,9 @@ slim_status slim_bench_step(const slim_options *options, char **text, slim_error
 typedef void (*slim_line_fn)(void *context, const char *text);
 slim_status slim_bench_ops(const slim_options *options, slim_line_fn line, void *context,
                            slim_error *error);
+/* `slimclr bench loader`: n_data DATA arguments; one JSON line. */
+slim_status slim_bench_loader(const slim_options *options, const char *const *data,
+                              int n_data, char **text, slim_error *error);
 /* What was compiled in, and this machine. */
 slim_status slim_info(bool json, char **text, slim_error *error);
 /* "archs", "methods", "recipes", "formats", "commands": a line each. */

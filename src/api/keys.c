@@ -240,6 +240,13 @@ static const struct sl_key device_keys[] = {
      .help = "Threads that load pictures; auto = all cores."},
 };
 
+/* How long the loader is timed. */
+static const struct sl_key bench_loader_keys[] = {
+    {.name = "seconds", .type = SL_KEY_REAL, .initial = "10", .low = 0.01,
+     .high = 100000, .argument = "S",
+     .help = "How long batches are taken and counted."},
+};
+
 /* What plan shows besides its table. */
 static const struct sl_key plan_keys[] = {
     {.name = "ops", .type = SL_KEY_BOOL, .initial = "no",
@@ -360,6 +367,9 @@ static const struct {
     {"pretrain", {PART(training_keys), PART(device_keys), PART(output_keys)}},
     {"bench step", {PART(training_keys), PART(device_keys), PART(output_keys)}},
     {"bench ops", {PART(ops_keys), PART(device_keys), PART(output_keys)}},
+    {"bench loader",
+     {PART(training_keys), PART(device_keys), PART(bench_loader_keys),
+      PART(output_keys)}},
     {"plan",
      {PART(training_keys), PART(device_keys), PART(plan_keys), PART(output_keys)}},
     {"eval knn", {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(output_keys)}},

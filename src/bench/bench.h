@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "base/base.h"
+#include "data/data.h"
 #include "learn/learn.h"
 #include "net/net.h"
 
@@ -61,5 +62,19 @@ const char *sl_bench_case_text(int i);
 enum sl_status sl_bench_ops(struct sl_error *err, const char *text, enum sl_dtype type,
                             const struct sl_device *device, double seconds,
                             struct sl_bench_case *result);
+struct sl_bench_loader_result {
+    int64_t rows, batches;
+    double seconds, views_per_sec;
+    double views_per_cpu_sec; /* of all threads: what a machine with other work still
+                                 measures */
+    double decode_ms;         /* of one worker, for a picture: reading and decoding */
+    double augment_ms;        /* of one worker, for a view */
+    struct sl_loader_memory memory;
+    int64_t peak_rss;
+};
+/* Takes batches for that long, after a few that are not counted. */
+enum sl_status sl_bench_loader(struct sl_error *err,
+                               const struct sl_loader_config *config, double seconds,
+                               struct sl_bench_loader_result *result);
 
 #endif

@@ -105,7 +105,7 @@ void sl_source_mean_std(const struct sl_source *source, float mean[3], float std
 enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *source,
                               int64_t i, struct sl_arena *arena, struct sl_image *image);
 
-/* ---- pixel functions (pixels.c, resize.c, blur.c): pure, 8-bit as PIL computes them - */
+/* ---- pixel functions (pixels.c, resize.c, blur.c): pure, 8 bit, as PIL computes ---- */
 
 struct sl_box {
     int top, left, height, width;
@@ -239,6 +239,20 @@ void sl_loader_destroy(struct sl_loader *loader);
 enum sl_status sl_loader_acquire(struct sl_error *err, struct sl_loader *loader,
                                  struct sl_batch *batch, double *waited_s);
 void sl_loader_release(struct sl_loader *loader);
+/* Seconds that workers spent on the rows handed out so far (n_workers of them at once).
+ */
+struct sl_loader_work {
+    int64_t rows;
+    double decode_s, augment_s;
+};
+struct sl_loader_work sl_loader_work(const struct sl_loader *loader);
+/* Bytes held. The ring is there from the start and never grows; a worker holds what its
+ * largest picture needed, which is known from the start for fixed-size data only. */
+struct sl_loader_memory {
+    int slots; /* batches in the ring */
+    size_t ring, workers;
+};
+struct sl_loader_memory sl_loader_memory(const struct sl_loader *loader);
 /* Distinct damaged pictures met so far in batch order, with the reason of each: for
  * bad_files.txt. A training picture that is damaged is replaced by the next readable one
  * of the epoch's permutation (skip), or shown as grey 128 (grey). In sequential mode

@@ -32,6 +32,9 @@ struct chunk {
     struct bad *bad, **bad_end;
     int64_t n_bad;
     int first, kept; /* kept < planned where damaged pictures are left out */
+    double decode_s, augment_s;
+    int worker; /* who made it, and the memory it then held */
+    size_t worker_bytes;
     struct sl_error error;
 };
 
@@ -59,6 +62,8 @@ struct sl_loader {
     struct sl_pool *pool;
     /* The caller's thread only. */
     int n_lent;
+    struct sl_loader_work work;
+    size_t *worker_bytes; /* by worker: the most seen */
     struct sl_arena *texts;
     unsigned char *is_known_bad; /* by picture */
     struct known *known;
@@ -106,12 +111,16 @@ static enum sl_status augment_views(struct sl_error *err, const struct sl_loader
 /* Decodes once and makes every view of the row. */
 static enum sl_status make_row(struct sl_error *err, const struct sl_loader *loader,
                                struct worker *worker, int64_t epoch, int32_t id,
-                               struct ring_batch *batch, int row)
+                               struct chunk *chunk, struct ring_batch *batch, int row)
 {
     struct sl_image image = {0};
+    double start = sl_clock();
     sl_arena_reset_all(worker->arena);
     SL_TRY(sl_source_read(err, loader->config.source, id, worker->arena, &image));
+    double decoded = sl_clock();
     SL_TRY(augment_views(err, loader, worker, &image, epoch, id, batch, row));
+    chunk->decode_s += decoded - start;
+    chunk->augment_s += sl_clock() - decoded;
     batch->ids[row] = id;
     batch->labels[row] = sl_source_label(loader->config.source, id);
     return SL_OK;
@@ -148,7 +157,8 @@ static enum sl_status fill_row(struct sl_error *err, const struct sl_loader *loa
     for (int64_t k = 0; k < most; k++) {
         struct sl_error reason = {0};
         int32_t id = picture_at(loader, worker, position + k);
-        enum sl_status status = make_row(&reason, loader, worker, epoch, id, batch, row);
+        enum sl_status status =
+            make_row(&reason, loader, worker, epoch, id, chunk, batch, row);
         *made = status == SL_OK;
         if (*made) {
             return SL_OK;
@@ -211,9 +221,11 @@ static void fill_chunk(void *context, int worker_index, int slot, int64_t number
                      chunk->first + chunk->kept, &made);
         chunk->kept += made ? 1 : 0;
         if (status != SL_OK || (!made && !loader->config.sequential)) {
-            return;
+            break;
         }
     }
+    chunk->worker = worker_index;
+    chunk->worker_bytes = sl_arena_capacity(worker->arena);
 }
 
 /* ---- opening and closing ----------------------------------------------------------- */
@@ -269,6 +281,8 @@ static enum sl_status make_workers(struct sl_error *err, struct sl_loader *loade
 {
     SL_TRY(sl_heap_alloc(err, "workers", loader->config.n_workers,
                          sizeof(*loader->workers), &loader->workers));
+    SL_TRY(sl_heap_alloc(err, "workers", loader->config.n_workers, sizeof(size_t),
+                         &loader->worker_bytes));
     for (int w = 0; w < loader->config.n_workers; w++) {
         struct worker *worker = &loader->workers[w];
         worker->order_epoch = -1;
@@ -367,6 +381,7 @@ void sl_loader_destroy(struct sl_loader *loader)
     sl_heap_free(loader->ring);
     sl_heap_free(loader->chunks);
     sl_heap_free(loader->workers);
+    sl_heap_free(loader->worker_bytes);
     sl_heap_free(loader->is_known_bad);
     sl_heap_free(loader->known);
     sl_arena_destroy(loader->texts);
@@ -488,6 +503,12 @@ static enum sl_status take(struct sl_error *err, struct sl_loader *loader,
         }
         close_gap(loader, chunk, batch, lent->rows);
         lent->rows += chunk->kept;
+        if (chunk->worker_bytes > loader->worker_bytes[chunk->worker]) {
+            loader->worker_bytes[chunk->worker] = chunk->worker_bytes;
+        }
+        loader->work.rows += chunk->kept;
+        loader->work.decode_s += chunk->decode_s;
+        loader->work.augment_s += chunk->augment_s;
         for (int v = 0; v < loader->config.n_views; v++) {
             lent->views[v] = batch->views[v];
         }
@@ -534,6 +555,24 @@ void sl_loader_release(struct sl_loader *loader)
     for (int c = 0; c < loader->n_chunks; c++) {
         sl_pool_release(loader->pool);
     }
+}
+
+struct sl_loader_work sl_loader_work(const struct sl_loader *loader)
+{
+    return loader->work;
+}
+
+struct sl_loader_memory sl_loader_memory(const struct sl_loader *loader)
+{
+    const struct sl_loader_config *config = &loader->config;
+    size_t row = (size_t)loader->row_floats * (size_t)config->n_views * sizeof(float) +
+                 2 * sizeof(int32_t);
+    struct sl_loader_memory memory = {.slots = loader->n_ring};
+    memory.ring = (size_t)loader->n_ring * (size_t)config->batch * row;
+    for (int w = 0; w < config->n_workers; w++) {
+        memory.workers += loader->worker_bytes[w];
+    }
+    return memory;
 }
 
 int64_t sl_loader_bad_count(const struct sl_loader *loader)

@@ -332,6 +332,26 @@ static void test_bench_ops_refuses(void **state)
     cli_expect_refused(RUN("bench", "ops", "extra"), 2, "extra");
 }
 
+/* The same for the loader, on built-in pictures. */
+static void test_bench_loader(void **state)
+{
+    static const char *const keys[] = {"views_per_sec", "decode_ms", "augment_ms",
+                                       "seconds",       "ring_mb",   "workers_mb"};
+    (void)state;
+    json_t *line = cli_json(RUN("bench", "loader", "synthetic:size=16,n=64", "--aug",
+                                "mocov2", "--image-size", "16", "-b", "8", "--workers",
+                                "2", "--seconds", "0.05", "-q"));
+    assert_string_equal(json_string_value(json_object_get(line, "bench")), "loader");
+    assert_int_equal(json_integer_value(json_object_get(line, "workers")), 2);
+    assert_int_equal(json_integer_value(json_object_get(line, "image_size")), 16);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        assert_true(json_number_value(json_object_get(line, keys[i])) > 0.0);
+    }
+    json_decref(line);
+    cli_expect_refused(RUN("bench", "loader", "-q"), 2, "no DATA");
+    cli_expect_refused(RUN("bench", "loader", "nowhere", "-q"), 3, "nowhere");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_bench_ops),
         cmocka_unit_test(test_bench_ops_types),
         cmocka_unit_test(test_bench_ops_refuses),
+        cmocka_unit_test(test_bench_loader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
