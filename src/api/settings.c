@@ -255,6 +255,7 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(sl_recipe_named(err, sl_conf_text(conf, "aug"),
                            (int)sl_conf_int(conf, "image-size"), mean, std, recipe));
     recipe->channels = channels_of(conf);
+    recipe->fast_decode = sl_conf_bool(conf, "fast-decode");
     const struct {
         const char *key;
         float *field;

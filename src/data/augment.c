@@ -178,13 +178,33 @@ static void jitter(struct sl_rng *rng, const struct sl_recipe *recipe,
     }
 }
 
+/* A box of the picture among the pixels that are there. */
+static struct sl_box box_in_window(struct sl_box box, const struct sl_window *window,
+                                   const struct sl_image *image)
+{
+    int64_t eighths = window->eighths;
+    int64_t top = box.top * eighths / 8, left = box.left * eighths / 8;
+    int64_t bottom = (box.top + box.height) * eighths / 8;
+    int64_t right = (box.left + box.width) * eighths / 8;
+    struct sl_box inside = {.top = (int)top - window->top,
+                            .left = (int)left - window->left,
+                            .height = (int)(bottom > top ? bottom - top : 1),
+                            .width = (int)(right > left ? right - left : 1)};
+    SL_ASSERT(inside.top >= 0 && inside.left >= 0 &&
+              inside.top + inside.height <= image->height &&
+              inside.left + inside.width <= image->width);
+    return inside;
+}
+
 /* Draws and applies all steps up to the flip, which *mirrored says. */
 static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *recipe,
-                                  const struct sl_image *image, struct sl_rng *rng,
+                                  const struct sl_image *image,
+                                  const struct sl_window *window, struct sl_rng *rng,
                                   struct sl_arena *arena, struct sl_planes *view,
                                   bool *mirrored)
 {
-    struct sl_box box = random_box(rng, recipe, image->height, image->width);
+    struct sl_box box = random_box(rng, recipe, window->height, window->width);
+    box = box_in_window(box, window, image);
     SL_TRY(sl_pixels_resize(err, arena, image, box, recipe->size, recipe->size, view));
     jitter(rng, recipe, view);
     if (chance(rng, recipe->grey_p)) {
@@ -247,23 +267,77 @@ static enum sl_status fixed_view(struct sl_error *err, const struct sl_recipe *r
     return centre_of(err, &middle, size, arena, view);
 }
 
-enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
-                          const struct sl_image *image, uint64_t seed, uint32_t epoch,
-                          uint32_t sample, uint32_t view, struct sl_arena *arena,
-                          float *dst)
+static struct sl_rng rng_of(uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t view)
+{
+    return sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
+}
+
+enum sl_status sl_augment_window(struct sl_error *err, const struct sl_recipe *recipe,
+                                 const struct sl_image *image,
+                                 const struct sl_window *window, uint64_t seed,
+                                 uint32_t epoch, uint32_t sample, uint32_t view,
+                                 struct sl_arena *arena, float *dst)
 {
     struct sl_arena_mark mark = sl_arena_mark_now(arena);
     struct sl_planes done = {0};
     bool mirrored = false;
     SL_ASSERT(image->channels == recipe->channels);
-    struct sl_rng rng =
-        sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
+    struct sl_rng rng = rng_of(seed, epoch, sample, view);
     enum sl_status status =
-        recipe->random ? random_view(err, recipe, image, &rng, arena, &done, &mirrored)
-                       : fixed_view(err, recipe, image, arena, &done);
+        recipe->random
+            ? random_view(err, recipe, image, window, &rng, arena, &done, &mirrored)
+            : fixed_view(err, recipe, image, arena, &done);
     if (status == SL_OK) {
         sl_pixels_normalise(&done, recipe->mean, recipe->std, mirrored, dst);
     }
     sl_arena_reset(arena, mark);
     return status;
+}
+
+enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
+                          const struct sl_image *image, uint64_t seed, uint32_t epoch,
+                          uint32_t sample, uint32_t view, struct sl_arena *arena,
+                          float *dst)
+{
+    struct sl_window whole = sl_window_whole(image);
+    return sl_augment_window(err, recipe, image, &whole, seed, epoch, sample, view, arena,
+                             dst);
+}
+
+/* ---- what a view needs ------------------------------------------------------------- */
+
+/* The picture may be halved as long as a crop keeps more pixels than its view has. */
+static int eighths_for(const struct sl_box *box, int size)
+{
+    int eighths = 8;
+    int64_t shorter = box->height < box->width ? box->height : box->width;
+    while (eighths > 1 && shorter * (eighths / 2) / 8 > size) {
+        eighths /= 2;
+    }
+    return eighths;
+}
+
+void sl_augment_part(const struct sl_recipe *recipe, int height, int width, uint64_t seed,
+                     uint32_t epoch, uint32_t sample, int n_views, struct sl_box *box,
+                     int *eighths)
+{
+    int top = height, left = width, bottom = 0, right = 0;
+    *box = (struct sl_box){.height = height, .width = width};
+    *eighths = 8;
+    if (!recipe->random) {
+        return;
+    }
+    *eighths = recipe->fast_decode ? 1 : 8;
+    for (int v = 0; v < n_views; v++) {
+        struct sl_rng rng = rng_of(seed, epoch, sample, (uint32_t)v);
+        struct sl_box one = random_box(&rng, recipe, height, width);
+        int needed = eighths_for(&one, recipe->size);
+        top = one.top < top ? one.top : top;
+        left = one.left < left ? one.left : left;
+        bottom = one.top + one.height > bottom ? one.top + one.height : bottom;
+        right = one.left + one.width > right ? one.left + one.width : right;
+        *eighths = needed > *eighths ? needed : *eighths;
+    }
+    *box = (struct sl_box){
+        .top = top, .left = left, .height = bottom - top, .width = right - left};
 }

@@ -24,6 +24,30 @@ struct sl_image {
     int height, width, channels;
 };
 
+struct sl_box {
+    int top, left, height, width;
+};
+
+/* Where decoded pixels lie in their picture, which is `height` x `width` and upright:
+ * their first one is pixel (top, left) of the picture at `eighths` / 8 of its size. */
+struct sl_window {
+    int height, width;
+    int top, left, eighths;
+};
+
+/* A wish for less than the whole picture. `choose` is told the picture's size as soon as
+ * its header is read, and says which box of it will be looked at and to how many eighths
+ * of its size it may be reduced (8, 4, 2 or 1). A decoder may give more than was asked
+ * for, up to all of it; `window` says what it gave. The pixels of the box are those of
+ * the whole picture, bit for bit, when it is not reduced; and a damaged file is an error
+ * whichever part is wanted, unless it is reduced. */
+struct sl_part_wish {
+    void (*choose)(void *context, int height, int width, struct sl_box *box,
+                   int *eighths);
+    void *context;
+    struct sl_window window; /* the answer */
+};
+
 /* How files become pixels. Everything zero = the defaults, as is a NULL pointer. */
 struct sl_decode_options {
     int64_t max_pixels; /* height x width; 0 = 100 million */
@@ -34,6 +58,7 @@ struct sl_decode_options {
      * `alpha_ignored` the stored colours are taken as if they were opaque. */
     bool alpha_ignored, alpha_chosen;
     unsigned char alpha_on[3];
+    struct sl_part_wish *part; /* NULL = the whole picture */
 };
 
 /* Recognises the format by content, checks the limits before any pixel memory is taken,
@@ -104,12 +129,13 @@ void sl_source_mean_std(const struct sl_source *source, float mean[3], float std
  * is damaged. Thread-safe with an arena per thread. */
 enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *source,
                               int64_t i, struct sl_arena *arena, struct sl_image *image);
+/* The same, or as much of it as the wish asks for. */
+enum sl_status sl_source_read_part(struct sl_error *err, const struct sl_source *source,
+                                   int64_t i, struct sl_part_wish *wish,
+                                   struct sl_arena *arena, struct sl_image *image);
 
 /* ---- pixel functions (pixels.c, resize.c, blur.c): pure, 8 bit, as PIL computes ---- */
 
-struct sl_box {
-    int top, left, height, width;
-};
 /* Pixels on their way to a view: 8 bit, `channels` (1 or 3) planes, rows without padding.
  * The memory belongs to the arena they were made in; a few bytes behind each plane are
  * scratch. */
@@ -158,6 +184,8 @@ struct sl_recipe {
     int size;                 /* output height = width */
     int channels;             /* of pictures and views: 3 or 1 */
     bool random;              /* false: the evaluation view */
+    bool fast_decode; /* large pictures may be decoded at 1/2, 1/4 or 1/8 of their size, as
+                         long as the crop stays larger than the view */
     float crop_min, crop_max; /* area fraction; log-uniform aspect 3/4..4/3; 10 tries,
                                  then torchvision's central fallback */
     float jitter_p, brightness, contrast, saturation, hue; /* the four in random order */
@@ -188,6 +216,18 @@ enum sl_status sl_augment(struct sl_error *err, const struct sl_recipe *recipe,
                           const struct sl_image *image, uint64_t seed, uint32_t epoch,
                           uint32_t sample, uint32_t view, struct sl_arena *arena,
                           float *dst);
+
+/* What views 0 .. n_views - 1 of a picture of that size look at: the smallest box around
+ * their crops, and how far the picture may be reduced (8 unless fast_decode). */
+void sl_augment_part(const struct sl_recipe *recipe, int height, int width, uint64_t seed,
+                     uint32_t epoch, uint32_t sample, int n_views, struct sl_box *box,
+                     int *eighths);
+/* sl_augment from a part of the picture that holds the view's crop. */
+enum sl_status sl_augment_window(struct sl_error *err, const struct sl_recipe *recipe,
+                                 const struct sl_image *image,
+                                 const struct sl_window *window, uint64_t seed,
+                                 uint32_t epoch, uint32_t sample, uint32_t view,
+                                 struct sl_arena *arena, float *dst);
 
 /* ---- sampler (sampler.c) ----------------------------------------------------------- */
 

@@ -19,6 +19,9 @@ enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int 
 enum sl_status sl_planes_alloc(struct sl_error *err, struct sl_arena *arena, int height,
                                int width, int channels, struct sl_planes *planes);
 
+/* The window of a picture that was decoded whole. */
+struct sl_window sl_window_whole(const struct sl_image *image);
+
 /* One file's bytes, and what is wanted of them. */
 struct sl_encoded {
     const char *name; /* for messages */
@@ -106,6 +109,10 @@ struct sl_reader_kind {
      */
     enum sl_status (*read)(struct sl_error *err, const struct sl_reader *reader,
                            int64_t i, struct sl_arena *arena, struct sl_image *image);
+    /* The same with a wish; NULL where reading less saves nothing. */
+    enum sl_status (*read_part)(struct sl_error *err, const struct sl_reader *reader,
+                                int64_t i, struct sl_part_wish *wish,
+                                struct sl_arena *arena, struct sl_image *image);
     void (*name)(const struct sl_reader *reader, int64_t i, char *dst, size_t size);
     int (*label)(const struct sl_reader *reader, int64_t i);
     const char *(*class_name)(const struct sl_reader *reader, int label);

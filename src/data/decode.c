@@ -218,6 +218,12 @@ enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int 
     return SL_OK;
 }
 
+struct sl_window sl_window_whole(const struct sl_image *image)
+{
+    return (struct sl_window){
+        .height = image->height, .width = image->width, .eighths = 8};
+}
+
 enum sl_status sl_decode(struct sl_error *err, const char *name,
                          const unsigned char *bytes, int64_t size,
                          const struct sl_decode_options *options, struct sl_arena *arena,
@@ -233,7 +239,13 @@ enum sl_status sl_decode(struct sl_error *err, const char *name,
     SL_TRY(sl_bytes_check(err, name, size, &all));
     for (int i = 0; i < SL_COUNT(decoders); i++) {
         if (decoders[i]->matches(bytes, size)) {
+            if (all.part != NULL) {
+                all.part->window = (struct sl_window){0};
+            }
             SL_TRY(decoders[i]->decode(err, &encoded, arena, image));
+            if (all.part != NULL && all.part->window.height == 0) {
+                all.part->window = sl_window_whole(image);
+            }
             return sl_pixels_set_channels(err, arena, image, all.channels);
         }
     }

@@ -315,17 +315,27 @@ out:
     return status;
 }
 
-static enum sl_status read_folder(struct sl_error *err, const struct sl_reader *reader,
-                                  int64_t i, struct sl_arena *arena,
-                                  struct sl_image *image)
+static enum sl_status read_folder_part(struct sl_error *err,
+                                       const struct sl_reader *reader, int64_t i,
+                                       struct sl_part_wish *wish, struct sl_arena *arena,
+                                       struct sl_image *image)
 {
     const struct folder *folder = reader->state;
+    struct sl_decode_options decode = folder->decode;
+    decode.part = wish;
     char path[PATH_BYTES];
     unsigned char *bytes = NULL;
     int64_t size = 0;
     SL_ASSERT(sl_path_join(path, sizeof(path), folder->root, entry_of(reader, i)->path));
     SL_TRY(slurp(err, path, &folder->decode, arena, &bytes, &size));
-    return sl_decode(err, path, bytes, size, &folder->decode, arena, image);
+    return sl_decode(err, path, bytes, size, &decode, arena, image);
+}
+
+static enum sl_status read_folder(struct sl_error *err, const struct sl_reader *reader,
+                                  int64_t i, struct sl_arena *arena,
+                                  struct sl_image *image)
+{
+    return read_folder_part(err, reader, i, NULL, arena, image);
 }
 
 static void name_folder(const struct sl_reader *reader, int64_t i, char *dst, size_t size)
@@ -372,6 +382,7 @@ static void close_folder(struct sl_reader *reader)
 
 static const struct sl_reader_kind folder_kind = {
     .read = read_folder,
+    .read_part = read_folder_part,
     .name = name_folder,
     .label = label_folder,
     .class_name = class_name_folder,

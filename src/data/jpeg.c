@@ -177,9 +177,13 @@ static void row_from_ink(unsigned char *ink, int width, unsigned char *dst)
     sl_from_cmyk(ink, width, dst);
 }
 
-static void read_rows(struct job *job)
+static void read_whole(struct job *job)
 {
     struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    int channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
+    go_on(job, sl_image_alloc(job->err, job->arena, (int)jpeg->image_height,
+                              (int)jpeg->image_width, channels, job->image));
+    jpeg_start_decompress(jpeg);
     struct sl_image *image = job->image;
     int64_t row_bytes = (int64_t)image->width * image->channels;
     unsigned char *ink = NULL;
@@ -195,17 +199,110 @@ static void read_rows(struct job *job)
             row_from_ink(ink, image->width, dst);
         }
     }
+    jpeg_finish_decompress(jpeg);
 }
 
-static void read_pixels(struct job *job)
+/* ---- a part of them ---------------------------------------------------------------- */
+
+/* How far a pixel's colour reaches: the smooth enlarging of chroma looks one sample
+ * aside, which lies in the next unit of the grid at most. */
+static JDIMENSION unit_width(const struct jpeg_decompress_struct *jpeg)
+{
+    return (JDIMENSION)(jpeg->max_h_samp_factor * jpeg->min_DCT_scaled_size);
+}
+
+/* The columns that are decoded: the box's, a unit on either side, and what the library
+ * adds to begin at a unit. */
+static void crop_columns(struct job *job, const struct sl_box *box)
 {
     struct jpeg_decompress_struct *jpeg = &job->jpeg;
-    int channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
-    go_on(job, sl_image_alloc(job->err, job->arena, (int)jpeg->image_height,
-                              (int)jpeg->image_width, channels, job->image));
-    jpeg_start_decompress(jpeg);
-    read_rows(job);
+    JDIMENSION unit = unit_width(jpeg);
+    JDIMENSION left = (JDIMENSION)box->left > unit ? (JDIMENSION)box->left - unit : 0;
+    JDIMENSION right = (JDIMENSION)(box->left + box->width) + unit;
+    right = right > jpeg->output_width ? jpeg->output_width : right;
+    JDIMENSION width = right - left;
+    if (width < jpeg->output_width) {
+        jpeg_crop_scanline(jpeg, &left, &width);
+    }
+    job->encoded->options->part->window.left = (int)left;
+}
+
+/* Goes through the rest of the file, so that damage behind the box is found as well: the
+ * rows between are only parsed; the last one cannot be skipped without leaving them out.
+ */
+static void finish_rows(struct job *job, unsigned char *row)
+{
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    JDIMENSION left = jpeg->output_height - jpeg->output_scanline;
+    if (left > 1) {
+        (void)jpeg_skip_scanlines(jpeg, left - 1);
+    }
+    if (left > 0) {
+        jpeg_read_scanlines(jpeg, &row, 1);
+    }
     jpeg_finish_decompress(jpeg);
+}
+
+/* The box at the size that is decoded: all pixels it touches. */
+static struct sl_box reduced_box(const struct jpeg_decompress_struct *jpeg,
+                                 struct sl_box box, int eighths)
+{
+    int64_t top = (int64_t)box.top * eighths / 8, left = (int64_t)box.left * eighths / 8;
+    int64_t bottom = ((int64_t)(box.top + box.height) * eighths + 7) / 8;
+    int64_t right = ((int64_t)(box.left + box.width) * eighths + 7) / 8;
+    bottom = bottom > jpeg->output_height ? jpeg->output_height : bottom;
+    right = right > jpeg->output_width ? jpeg->output_width : right;
+    return (struct sl_box){.top = (int)top,
+                           .left = (int)left,
+                           .height = (int)(bottom - top),
+                           .width = (int)(right - left)};
+}
+
+static void read_part(struct job *job)
+{
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    struct sl_part_wish *part = job->encoded->options->part;
+    struct sl_image *image = job->image;
+    struct sl_box box = {0};
+    unsigned char *spare = NULL;
+    int channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
+    part->window = (struct sl_window){.height = (int)jpeg->image_height,
+                                      .width = (int)jpeg->image_width};
+    part->choose(part->context, part->window.height, part->window.width, &box,
+                 &part->window.eighths);
+    jpeg->scale_num = (unsigned int)part->window.eighths;
+    jpeg->scale_denom = 8;
+    jpeg_start_decompress(jpeg);
+    box = reduced_box(jpeg, box, part->window.eighths);
+    crop_columns(job, &box);
+    part->window.top = box.top;
+    go_on(job, sl_image_alloc(job->err, job->arena, box.height, (int)jpeg->output_width,
+                              channels, image));
+    int64_t row_bytes = (int64_t)image->width * channels;
+    go_on(job, sl_arena_alloc(job->err, job->arena, row_bytes, 1, &spare));
+    if (box.top > 0) {
+        (void)jpeg_skip_scanlines(jpeg, (JDIMENSION)box.top);
+    }
+    for (int y = 0; y < box.height; y++) {
+        JSAMPROW target = image->pixels + y * row_bytes;
+        jpeg_read_scanlines(jpeg, &target, 1);
+    }
+    if (part->window.eighths < 8) {
+        jpeg_abort_decompress(jpeg);
+    } else {
+        finish_rows(job, spare);
+    }
+}
+
+/* A turned picture is read whole, as is ink, which goes another way. */
+static void read_pixels(struct job *job)
+{
+    if (job->encoded->options->part != NULL && job->orientation <= 1 &&
+        job->jpeg.out_color_space != JCS_CMYK) {
+        read_part(job);
+    } else {
+        read_whole(job);
+    }
 }
 
 /* The one setjmp. `job` belongs to the caller, so that what it holds is defined after the

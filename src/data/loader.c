@@ -97,28 +97,51 @@ static enum sl_status note_bad(struct sl_error *err, struct chunk *chunk, int32_
 
 static enum sl_status augment_views(struct sl_error *err, const struct sl_loader *loader,
                                     struct worker *worker, const struct sl_image *image,
+                                    const struct sl_window *window,
                                     int64_t epoch, int32_t id, struct ring_batch *batch,
                                     int row)
 {
     for (int v = 0; v < loader->config.n_views; v++) {
-        SL_TRY(sl_augment(err, &loader->config.recipe, image, loader->config.seed,
-                          (uint32_t)epoch, (uint32_t)id, (uint32_t)v, worker->arena,
-                          batch->views[v] + row * loader->row_floats));
+        SL_TRY(sl_augment_window(err, &loader->config.recipe, image, window,
+                                 loader->config.seed, (uint32_t)epoch, (uint32_t)id,
+                                 (uint32_t)v, worker->arena,
+                                 batch->views[v] + row * loader->row_floats));
     }
     return SL_OK;
 }
 
-/* Decodes once and makes every view of the row. */
+/* A row's key, for whoever asks what of its picture will be looked at. */
+struct row_key {
+    const struct sl_loader *loader;
+    int64_t epoch;
+    int32_t id;
+};
+
+static void choose_part(void *context, int height, int width, struct sl_box *box,
+                        int *eighths)
+{
+    const struct row_key *key = context;
+    const struct sl_loader_config *config = &key->loader->config;
+    sl_augment_part(&config->recipe, height, width, config->seed, (uint32_t)key->epoch,
+                    (uint32_t)key->id, config->n_views, box, eighths);
+}
+
+/* Decodes once, what any view needs, and makes every view of the row. Two decodes of a
+ * part each would cost more whatever the crops: each goes through the whole file. */
 static enum sl_status make_row(struct sl_error *err, const struct sl_loader *loader,
                                struct worker *worker, int64_t epoch, int32_t id,
                                struct chunk *chunk, struct ring_batch *batch, int row)
 {
     struct sl_image image = {0};
+    struct row_key key = {.loader = loader, .epoch = epoch, .id = id};
+    struct sl_part_wish wish = {.choose = choose_part, .context = &key};
     double start = sl_clock();
     sl_arena_reset_all(worker->arena);
-    SL_TRY(sl_source_read(err, loader->config.source, id, worker->arena, &image));
+    SL_TRY(sl_source_read_part(err, loader->config.source, id, &wish, worker->arena,
+                               &image));
     double decoded = sl_clock();
-    SL_TRY(augment_views(err, loader, worker, &image, epoch, id, batch, row));
+    SL_TRY(augment_views(err, loader, worker, &image, &wish.window, epoch, id, batch,
+                         row));
     chunk->decode_s += decoded - start;
     chunk->augment_s += sl_clock() - decoded;
     batch->ids[row] = id;
@@ -137,7 +160,8 @@ static enum sl_status make_grey_row(struct sl_error *err, const struct sl_loader
     sl_arena_reset_all(worker->arena);
     SL_TRY(sl_arena_alloc(err, worker->arena, bytes, 1, &image.pixels));
     memset(image.pixels, GREY, (size_t)bytes);
-    SL_TRY(augment_views(err, loader, worker, &image, epoch, id, batch, row));
+    struct sl_window whole = {.height = size, .width = size, .eighths = 8};
+    SL_TRY(augment_views(err, loader, worker, &image, &whole, epoch, id, batch, row));
     batch->ids[row] = id;
     batch->labels[row] = sl_source_label(loader->config.source, id);
     return SL_OK;

@@ -381,6 +381,22 @@ void sl_source_mean_std(const struct sl_source *source, float mean[3], float std
     reader->kind->mean_std(reader, mean, std);
 }
 
+enum sl_status sl_source_read_part(struct sl_error *err, const struct sl_source *source,
+                                   int64_t i, struct sl_part_wish *wish,
+                                   struct sl_arena *arena, struct sl_image *image)
+{
+    int64_t at = 0;
+    const struct member *member = find(source, i, &at);
+    const struct sl_reader *reader = &member->reader;
+    if (reader->kind->read_part == NULL) {
+        SL_TRY(reader->kind->read(err, reader, at, arena, image));
+        wish->window = sl_window_whole(image);
+    } else {
+        SL_TRY(reader->kind->read_part(err, reader, at, wish, arena, image));
+    }
+    return sl_pixels_set_channels(err, arena, image, source->channels);
+}
+
 enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *source,
                               int64_t i, struct sl_arena *arena, struct sl_image *image)
 {
