@@ -3,15 +3,20 @@
 """Writes tests/golden/pixels: one picture, what Pillow makes of it, and small image files of many
 encodings with the pixels Pillow reads from them.
 
-    python3 tools/golden_pixels.py          (needs Pillow and numpy; run only to renew the files)
+    python3 tools/golden_pixels.py          (needs Pillow, numpy and, for views, torchvision; run only
+                                             to renew the files)
 
 cases.txt   FILE TOLERANCE OPERATION ARGUMENTS   one line a pixel function
 decode.txt  FILE REFERENCE TOLERANCE             one line an encoding
+parts.txt   FILE                                 JPEGs of which parts are decoded
+views.txt   FILE TOLERANCE SAMPLE VIEW           whole views of the picture, by torchvision, at 28 px, seed 5,
+                                                 epoch 2, recipe mocov2 with blur .5 and solarise .2
 
 Tolerances are the largest difference of any byte, in grey levels. 0 means the same bits. Resizing
 is along the rows first; Pillow of late goes down the columns first where that is less work
 ("tall to wide"), which rounds differently by at most one level.
 """
+import math
 import os
 
 import numpy as np
@@ -20,6 +25,9 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "tests", "golden", "pixels")
 WIDTH, HEIGHT = 32, 24
+# Views are the same bytes: none of these crops is among those that Pillow resizes down the columns
+# first, which differ by a level here and there before the colours.
+VIEW_MOST = 0
 
 
 def picture():
@@ -101,6 +109,86 @@ def files(image):
     yield "grey.pgm", 0, small.convert("L"), {}
 
 
+def part_files(image):
+    """Large enough for several units each way, of every sampling; sizes are not multiples of any."""
+    large = image.resize((125, 91), Image.BICUBIC)
+    yield "part-444.jpg", large, dict(quality=80, subsampling=0)
+    yield "part-422.jpg", large, dict(quality=80, subsampling=1)
+    yield "part-420.jpg", large, dict(quality=80, subsampling=2)
+    yield "part-progressive.jpg", large, dict(quality=80, subsampling=2, progressive=True)
+    yield "part-restart.jpg", large, dict(quality=80, subsampling=2, restart_marker_blocks=3)
+    yield "part-grey.jpg", large.convert("L"), dict(quality=80)
+
+
+# ---- whole views: the numbers of src/data/augment.c again, the pixels by torchvision ----
+
+class Numbers:
+    """Philox 4x32-10 at (seed, stream, a, b), as src/base/rng.c."""
+
+    def __init__(self, seed, stream, a, b):
+        self.key, self.counter, self.row = (seed & 0xffffffff, seed >> 32), [0, b, a, stream], []
+
+    def u32(self):
+        if not self.row:
+            (c0, c1, c2, c3), (k0, k1) = self.counter, self.key
+            for _ in range(10):
+                p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+                c0, c1, c2, c3 = ((p1 >> 32) ^ c1 ^ k0, p1 & 0xffffffff, (p0 >> 32) ^ c3 ^ k1,
+                                  p0 & 0xffffffff)
+                k0, k1 = (k0 + 0x9E3779B9) & 0xffffffff, (k1 + 0xBB67AE85) & 0xffffffff
+            self.row, self.counter[0] = [c0, c1, c2, c3], self.counter[0] + 1
+        return self.row.pop(0)
+
+    def chance(self, p):
+        return (self.u32() >> 8) * 2.0 ** -24 < float(np.float32(p))
+
+    def between(self, low, high):
+        low, high = (float(np.float32(x)) for x in (low, high))
+        return low + (high - low) * (self.u32() * 2.0 ** -32)
+
+    def below(self, bound):
+        return self.u32() * bound >> 32
+
+
+def crop(numbers, height, width):
+    low, high = math.log(3 / 4), math.log(4 / 3)
+    for _ in range(10):
+        area = height * width * numbers.between(0.2, 1.0)
+        aspect = math.exp(low + (high - low) * (numbers.u32() * 2.0 ** -32))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return numbers.below(height - h + 1), numbers.below(width - w + 1), h, w
+    raise RuntimeError("no crop: take another sample")
+
+
+def torch_view(image, sample, view):
+    import itertools
+
+    import torchvision.transforms.functional as F
+    numbers = Numbers(5, 4 | view << 16, 2, sample)
+    top, left, height, width = crop(numbers, image.height, image.width)
+    made = F.resized_crop(image, top, left, height, width, [28, 28], F.InterpolationMode.BILINEAR)
+    has_jitter = numbers.chance(0.8)
+    order = list(itertools.permutations(range(4)))[numbers.below(24)]
+    strength = float(np.float32(0.4))
+    values = []
+    for _ in range(3):
+        low, high = 1.0 - strength, 1.0 + strength
+        values.append(float(np.float32(low + (high - low) * (numbers.u32() * 2.0 ** -32))))
+    values.append(float(np.float32(numbers.between(-0.1, 0.1))))
+    steps = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+    for k in order if has_jitter else ():
+        made = steps[k](made, values[k])
+    if numbers.chance(0.2):
+        made = F.to_grayscale(made, 3)
+    has_blur, radius = numbers.chance(0.5), float(np.float32(numbers.between(0.1, 2.0)))
+    if has_blur:
+        made = made.filter(ImageFilter.GaussianBlur(radius))
+    if numbers.chance(0.2):
+        made = F.solarize(made, 128)
+    return F.hflip(made) if numbers.chance(0.5) else made
+
+
 def on_white(image):
     if image.mode == "RGBA":
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -124,6 +212,16 @@ def main():
             reference = "from-" + name.replace(".", "-") + ".ppm"
             on_white(Image.open(path)).save(os.path.join(OUT, reference))
             listing.write(f"{name} {reference} {tolerance}\n")
+    with open(os.path.join(OUT, "parts.txt"), "w") as listing:
+        for name, made, options in part_files(image):
+            made.save(os.path.join(OUT, name), **options)
+            listing.write(f"{name}\n")
+    with open(os.path.join(OUT, "views.txt"), "w") as listing:
+        for sample in range(6):
+            for view in range(2):
+                name = f"view-{sample}-{view}.ppm"
+                torch_view(image, sample, view).save(os.path.join(OUT, name))
+                listing.write(f"{name} {VIEW_MOST} {sample} {view}\n")
     total = sum(os.path.getsize(os.path.join(OUT, f)) for f in os.listdir(OUT))
     print(f"{total} bytes in {OUT}")
 

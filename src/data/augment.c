@@ -158,22 +158,36 @@ static void order_of(int k, int order[4])
     }
 }
 
-static void jitter(struct sl_rng *rng, const struct sl_recipe *recipe,
+struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int width,
+                            uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t view)
+{
+    struct sl_rng rng =
+        sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
+    struct sl_draw draw = {.box = random_box(&rng, recipe, height, width)};
+    draw.has_jitter = chance(&rng, recipe->jitter_p);
+    order_of(below_one(&rng, 24), draw.order);
+    draw.values[0] = factor(&rng, recipe->brightness);
+    draw.values[1] = factor(&rng, recipe->contrast);
+    draw.values[2] = factor(&rng, recipe->saturation);
+    draw.values[3] =
+        (float)sl_rng_between(&rng, -(double)recipe->hue, (double)recipe->hue);
+    draw.has_grey = chance(&rng, recipe->grey_p);
+    draw.has_blur = chance(&rng, recipe->blur_p);
+    draw.radius =
+        (float)sl_rng_between(&rng, (double)recipe->blur_min, (double)recipe->blur_max);
+    draw.has_solarise = chance(&rng, recipe->solarise_p);
+    draw.mirrored = chance(&rng, recipe->flip_p);
+    return draw;
+}
+
+static void jitter(const struct sl_recipe *recipe, const struct sl_draw *draw,
                    struct sl_planes *image)
 {
     const float strengths[4] = {recipe->brightness, recipe->contrast, recipe->saturation,
                                 recipe->hue};
-    int order[4];
-    float values[4];
-    bool is_on = chance(rng, recipe->jitter_p);
-    order_of(below_one(rng, 24), order);
-    for (int k = 0; k < 3; k++) {
-        values[k] = factor(rng, strengths[k]);
-    }
-    values[3] = (float)sl_rng_between(rng, -(double)recipe->hue, (double)recipe->hue);
-    for (int k = 0; is_on && k < 4; k++) {
-        if (strengths[order[k]] > 0) {
-            apply_colour(image, order[k], values);
+    for (int k = 0; draw->has_jitter && k < 4; k++) {
+        if (strengths[draw->order[k]] > 0) {
+            apply_colour(image, draw->order[k], draw->values);
         }
     }
 }
@@ -196,30 +210,25 @@ static struct sl_box box_in_window(struct sl_box box, const struct sl_window *wi
     return inside;
 }
 
-/* Draws and applies all steps up to the flip, which *mirrored says. */
+/* Applies all steps but the flip, which is done while normalising. */
 static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *recipe,
                                   const struct sl_image *image,
-                                  const struct sl_window *window, struct sl_rng *rng,
-                                  struct sl_arena *arena, struct sl_planes *view,
-                                  bool *mirrored)
+                                  const struct sl_window *window,
+                                  const struct sl_draw *draw, struct sl_arena *arena,
+                                  struct sl_planes *view)
 {
-    struct sl_box box = random_box(rng, recipe, window->height, window->width);
-    box = box_in_window(box, window, image);
+    struct sl_box box = box_in_window(draw->box, window, image);
     SL_TRY(sl_pixels_resize(err, arena, image, box, recipe->size, recipe->size, view));
-    jitter(rng, recipe, view);
-    if (chance(rng, recipe->grey_p)) {
+    jitter(recipe, draw, view);
+    if (draw->has_grey) {
         sl_pixels_grey(view);
     }
-    bool has_blur = chance(rng, recipe->blur_p);
-    float radius =
-        (float)sl_rng_between(rng, (double)recipe->blur_min, (double)recipe->blur_max);
-    if (has_blur) {
-        SL_TRY(sl_pixels_blur(err, arena, view, radius));
+    if (draw->has_blur) {
+        SL_TRY(sl_pixels_blur(err, arena, view, draw->radius));
     }
-    if (chance(rng, recipe->solarise_p)) {
+    if (draw->has_solarise) {
         sl_pixels_solarise(view, SOLARISE_THRESHOLD);
     }
-    *mirrored = chance(rng, recipe->flip_p);
     return SL_OK;
 }
 
@@ -267,11 +276,6 @@ static enum sl_status fixed_view(struct sl_error *err, const struct sl_recipe *r
     return centre_of(err, &middle, size, arena, view);
 }
 
-static struct sl_rng rng_of(uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t view)
-{
-    return sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
-}
-
 enum sl_status sl_augment_window(struct sl_error *err, const struct sl_recipe *recipe,
                                  const struct sl_image *image,
                                  const struct sl_window *window, uint64_t seed,
@@ -280,15 +284,18 @@ enum sl_status sl_augment_window(struct sl_error *err, const struct sl_recipe *r
 {
     struct sl_arena_mark mark = sl_arena_mark_now(arena);
     struct sl_planes done = {0};
-    bool mirrored = false;
+    struct sl_draw draw = {0};
+    enum sl_status status = SL_OK;
     SL_ASSERT(image->channels == recipe->channels);
-    struct sl_rng rng = rng_of(seed, epoch, sample, view);
-    enum sl_status status =
-        recipe->random
-            ? random_view(err, recipe, image, window, &rng, arena, &done, &mirrored)
-            : fixed_view(err, recipe, image, arena, &done);
+    if (recipe->random) {
+        draw = sl_draw_view(recipe, window->height, window->width, seed, epoch, sample,
+                            view);
+        status = random_view(err, recipe, image, window, &draw, arena, &done);
+    } else {
+        status = fixed_view(err, recipe, image, arena, &done);
+    }
     if (status == SL_OK) {
-        sl_pixels_normalise(&done, recipe->mean, recipe->std, mirrored, dst);
+        sl_pixels_normalise(&done, recipe->mean, recipe->std, draw.mirrored, dst);
     }
     sl_arena_reset(arena, mark);
     return status;
@@ -329,8 +336,8 @@ void sl_augment_part(const struct sl_recipe *recipe, int height, int width, uint
     }
     *eighths = recipe->fast_decode ? 1 : 8;
     for (int v = 0; v < n_views; v++) {
-        struct sl_rng rng = rng_of(seed, epoch, sample, (uint32_t)v);
-        struct sl_box one = random_box(&rng, recipe, height, width);
+        struct sl_box one =
+            sl_draw_view(recipe, height, width, seed, epoch, sample, (uint32_t)v).box;
         int needed = eighths_for(&one, recipe->size);
         top = one.top < top ? one.top : top;
         left = one.left < left ? one.left : left;

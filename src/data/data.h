@@ -181,11 +181,11 @@ void sl_pixels_normalise(const struct sl_planes *planes, const float mean[3],
  * order is: random resized crop, colour jitter, greyscale, blur, solarise, flip,
  * normalise (spec section 7). */
 struct sl_recipe {
-    int size;                 /* output height = width */
-    int channels;             /* of pictures and views: 3 or 1 */
-    bool random;              /* false: the evaluation view */
-    bool fast_decode; /* large pictures may be decoded at 1/2, 1/4 or 1/8 of their size, as
-                         long as the crop stays larger than the view */
+    int size;         /* output height = width */
+    int channels;     /* of pictures and views: 3 or 1 */
+    bool random;      /* false: the evaluation view */
+    bool fast_decode; /* large pictures may be decoded at 1/2, 1/4 or 1/8 of their size,
+                         as long as the crop stays larger than the view */
     float crop_min, crop_max; /* area fraction; log-uniform aspect 3/4..4/3; 10 tries,
                                  then torchvision's central fallback */
     float jitter_p, brightness, contrast, saturation, hue; /* the four in random order */

@@ -86,6 +86,21 @@ int sl_exif_orientation(const unsigned char *exif, int64_t size);
 enum sl_status sl_image_orient(struct sl_error *err, struct sl_arena *arena,
                                int orientation, struct sl_image *image);
 
+/* ---- the numbers of a view (augment.c) --------------------------------------------- */
+
+/* All that is random in a view, drawn before any pixel is touched. */
+struct sl_draw {
+    struct sl_box box; /* of the whole picture */
+    bool has_jitter, has_grey, has_blur, has_solarise, mirrored;
+    int order[4];    /* of brightness 0, contrast 1, saturation 2, hue 3 */
+    float values[4]; /* three factors, a shift in turns */
+    float radius;
+};
+/* A function of its arguments alone. */
+struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int width,
+                            uint64_t seed, uint32_t epoch, uint32_t sample,
+                            uint32_t view);
+
 /* ---- readers (source.c) ------------------------------------------------------------ */
 
 /* Which parts one DATA has. */

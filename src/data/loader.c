@@ -97,9 +97,8 @@ static enum sl_status note_bad(struct sl_error *err, struct chunk *chunk, int32_
 
 static enum sl_status augment_views(struct sl_error *err, const struct sl_loader *loader,
                                     struct worker *worker, const struct sl_image *image,
-                                    const struct sl_window *window,
-                                    int64_t epoch, int32_t id, struct ring_batch *batch,
-                                    int row)
+                                    const struct sl_window *window, int64_t epoch,
+                                    int32_t id, struct ring_batch *batch, int row)
 {
     for (int v = 0; v < loader->config.n_views; v++) {
         SL_TRY(sl_augment_window(err, &loader->config.recipe, image, window,
@@ -140,8 +139,8 @@ static enum sl_status make_row(struct sl_error *err, const struct sl_loader *loa
     SL_TRY(sl_source_read_part(err, loader->config.source, id, &wish, worker->arena,
                                &image));
     double decoded = sl_clock();
-    SL_TRY(augment_views(err, loader, worker, &image, &wish.window, epoch, id, batch,
-                         row));
+    SL_TRY(
+        augment_views(err, loader, worker, &image, &wish.window, epoch, id, batch, row));
     chunk->decode_s += decoded - start;
     chunk->augment_s += sl_clock() - decoded;
     batch->ids[row] = id;

@@ -4,11 +4,13 @@
  * each step happens as often as its probability says, and the evaluation view is the
  * centre.
  */
+#include "data/data_int.h"
 #include "unit/data_testkit.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -238,6 +240,186 @@ static void test_frequencies(void **state)
     sl_arena_destroy(arena);
 }
 
+/* ---- the distribution of every number ---------------------------------------------- */
+
+/* Draws are functions of fixed keys, so that these tests cannot flake: a bound is passed
+ * for good or never. Bounds are those of chance one in a thousand or less. */
+enum { DRAWS = 20000 };
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Kolmogorov and Smirnov: the largest distance from the uniform distribution on [low,
+ * high), times the root of the number, is above 1.95 once in a thousand. */
+static void assert_uniform(const char *what, double *values, int n, double low,
+                           double high)
+{
+    double most = 0;
+    qsort(values, (size_t)n, sizeof(*values), by_value);
+    for (int i = 0; i < n; i++) {
+        double at = (values[i] - low) / (high - low);
+        assert_true(at >= 0 && at <= 1);
+        most = fmax(most, fmax(fabs(at - (double)i / n), fabs(at - (i + 1.0) / n)));
+    }
+    if (most * sqrt((double)n) > 1.95) {
+        fail_msg("%s is not uniform on [%g, %g): distance %g over %d draws", what, low,
+                 high, most, n);
+    }
+}
+
+/* Within four deviations of a binomial count. */
+static void assert_share(const char *what, int count, int n, double p)
+{
+    double off = fabs(count - n * p), sd = sqrt(n * p * (1 - p));
+    if (off > 4 * sd) {
+        fail_msg("%s: %d of %d, expected %g", what, count, n, n * p);
+    }
+}
+
+static struct sl_draw draw_of(const struct sl_recipe *recipe, int height, int width,
+                              uint32_t key)
+{
+    return sl_draw_view(recipe, height, width, 11, key >> 8, key & 255, key % 3);
+}
+
+/* So large a picture, and such crops, that the first try always fits and rounding to
+ * pixels hides nothing. */
+static void test_crops_are_uniform(void **state)
+{
+    (void)state;
+    enum { SIDE = 60000 };
+    static double area[DRAWS], aspect[DRAWS], top[DRAWS], left[DRAWS];
+    struct sl_recipe recipe = recipe_of("mocov2", 32);
+    recipe.crop_max = 0.5f;
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        struct sl_box box = draw_of(&recipe, SIDE, SIDE, i).box;
+        area[i] = (double)box.height * box.width / ((double)SIDE * SIDE);
+        aspect[i] = log((double)box.width / box.height);
+        top[i] = (box.top + 0.5) / (SIDE - box.height + 1);
+        left[i] = (box.left + 0.5) / (SIDE - box.width + 1);
+    }
+    assert_uniform("area", area, DRAWS, 0.2 - 1e-4, 0.5 + 1e-4);
+    assert_uniform("log of the aspect", aspect, DRAWS, log(0.75) - 1e-4,
+                   log(4.0 / 3) + 1e-4);
+    assert_uniform("top", top, DRAWS, 0, 1);
+    assert_uniform("left", left, DRAWS, 0, 1);
+}
+
+static void test_jitter_is_uniform(void **state)
+{
+    (void)state;
+    static double values[4][DRAWS], radius[DRAWS];
+    static const char *const names[4] = {"brightness", "contrast", "saturation", "hue"};
+    struct sl_recipe recipe = recipe_of("mocov2", 224);
+    recipe.solarise_p = 0.2f;
+    int orders[256] = {0}, jitter = 0, grey = 0, blur = 0, solarise = 0, flip = 0;
+    int both = 0;
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        struct sl_draw draw = draw_of(&recipe, 300, 400, i);
+        int code = 0;
+        for (int k = 0; k < 4; k++) {
+            values[k][i] = (double)draw.values[k];
+            code = 4 * code + draw.order[k];
+        }
+        orders[code]++;
+        radius[i] = (double)draw.radius;
+        jitter += draw.has_jitter;
+        grey += draw.has_grey;
+        blur += draw.has_blur;
+        solarise += draw.has_solarise;
+        flip += draw.mirrored;
+        both += draw.has_blur && draw.mirrored;
+    }
+    for (int k = 0; k < 3; k++) {
+        assert_uniform(names[k], values[k], DRAWS, 0.6 - 1e-6, 1.4 + 1e-6);
+    }
+    assert_uniform(names[3], values[3], DRAWS, -0.1 - 1e-6, 0.1 + 1e-6);
+    assert_uniform("blur radius", radius, DRAWS, 0.1 - 1e-6, 2.0 + 1e-6);
+    assert_share("jitter", jitter, DRAWS, 0.8);
+    assert_share("grey", grey, DRAWS, 0.2);
+    assert_share("blur", blur, DRAWS, 0.5);
+    assert_share("solarise", solarise, DRAWS, 0.2);
+    assert_share("flip", flip, DRAWS, 0.5);
+    assert_share("blur and flip", both, DRAWS, 0.25);
+    int n_orders = 0;
+    double chi = 0;
+    for (int code = 0; code < 256; code++) {
+        int a = code >> 6, b = code >> 4 & 3, c = code >> 2 & 3, d = code & 3;
+        bool is_order = (1 << a | 1 << b | 1 << c | 1 << d) == 15;
+        n_orders += is_order;
+        chi += is_order ? pow(orders[code] - DRAWS / 24.0, 2) / (DRAWS / 24.0) : 0;
+        assert_true(is_order || orders[code] == 0);
+    }
+    assert_int_equal(n_orders, 24);
+    assert_true(chi < 49.7); /* 23 degrees of freedom, one in a thousand */
+}
+
+/* Strengths above 1 do not make factors negative; two views differ. */
+static void test_draw_bounds(void **state)
+{
+    (void)state;
+    struct sl_recipe recipe = recipe_of("mocov2", 32);
+    recipe.brightness = 1.0f;
+    for (uint32_t i = 0; i < 2000; i++) {
+        struct sl_draw draw = sl_draw_view(&recipe, 40, 50, 1, 0, i, 0);
+        struct sl_draw other = sl_draw_view(&recipe, 40, 50, 1, 0, i, 1);
+        assert_true(draw.values[0] >= 0 && draw.values[0] <= 2);
+        assert_true(draw.values[0] != other.values[0]);
+        assert_true(draw.box.top >= 0 && draw.box.top + draw.box.height <= 40);
+        assert_true(draw.box.left >= 0 && draw.box.left + draw.box.width <= 50);
+    }
+}
+
+/* ---- whole views against torchvision ----------------------------------------------- */
+
+/* views.txt: FILE MAX SAMPLE VIEW a line: what torchvision makes of picture.ppm with the
+ * numbers of that key (tools/golden_pixels.py draws them again in Python). */
+static void test_views_are_torchvisions(void **state)
+{
+    (void)state;
+    char path[1024];
+    unsigned char *listing = NULL;
+    int64_t size = 0;
+    int n = 0;
+    struct sl_error err = {0};
+    kit_golden_path("views.txt", path, sizeof(path));
+    assert_int_equal(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 16, &listing, &size),
+                     SL_OK);
+    for (char *line = (char *)listing, *next = NULL; *line != '\0'; line = next, n++) {
+        char name[64];
+        int most = 0, worst = 0;
+        unsigned int sample = 0, view = 0;
+        double sum = 0;
+        static float got[28 * 28 * 3];
+        struct sl_arena *arena = kit_arena();
+        struct sl_image image, want;
+        next = strchr(line, '\n');
+        *next++ = '\0';
+        assert_int_equal(sscanf(line, "%63s %d %u %u", name, &most, &sample, &view), 4);
+        kit_golden_image("picture.ppm", arena, &image);
+        kit_golden_image(name, arena, &want);
+        struct sl_recipe recipe = recipe_of("mocov2", want.width);
+        recipe.blur_p = 0.5f;
+        recipe.solarise_p = 0.2f;
+        view_of(&recipe, &image, 5, 2, sample, view, arena, got);
+        for (int i = 0; i < 28 * 28 * 3; i++) {
+            int off = abs((int)lrintf(got[i]) - want.pixels[i]);
+            worst = off > worst ? off : worst;
+            sum += off;
+        }
+        if (worst > most || sum / (28 * 28 * 3) > 0.5) {
+            fail_msg("%s: %d levels off (%d allowed), %g in the mean (0.5 allowed)", name,
+                     worst, most, sum / (28 * 28 * 3));
+        }
+        sl_arena_destroy(arena);
+    }
+    assert_int_equal(n, 12);
+    sl_heap_free(listing);
+}
+
 /* Short side to 8/7, then the centre; smaller sizes straight; the size itself untouched.
  */
 static void test_eval_views(void **state)
@@ -315,6 +497,10 @@ int main(void)
         cmocka_unit_test(test_crop_distribution),
         cmocka_unit_test(test_crop_fallback),
         cmocka_unit_test(test_frequencies),
+        cmocka_unit_test(test_crops_are_uniform),
+        cmocka_unit_test(test_jitter_is_uniform),
+        cmocka_unit_test(test_draw_bounds),
+        cmocka_unit_test(test_views_are_torchvisions),
         cmocka_unit_test(test_eval_views),
         cmocka_unit_test(test_sampler),
     };
