@@ -74,6 +74,8 @@ double api_run_epoch(const struct api_run *run, int64_t step);
 
 /* run_words.c */
 void api_run_say_start(const struct api_run *run);
+/* How much memory the loader holds, once it is open. */
+void api_run_say_loader(const struct api_run *run);
 /* Seconds of computation from here to the end, by timing a forward of each width. Sets
  * join_factor. */
 double api_run_estimate(struct api_run *run);

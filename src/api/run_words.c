@@ -76,6 +76,15 @@ void api_run_say_start(const struct api_run *run)
            (double)(memory.params + memory.method) / 1e6, (double)memory.block / 1e6);
 }
 
+void api_run_say_loader(const struct api_run *run)
+{
+    struct sl_loader_memory memory = sl_loader_memory(run->loader);
+    sl_log(SL_LOG_INFO,
+           "loader: %d batches in turn, %.0f MB, taken now; each of %d workers adds what "
+           "its largest picture takes",
+           memory.slots, (double)memory.ring / 1e6, run->settings.workers);
+}
+
 /* Seconds of one forward at a width, measured on zeros; 0 when it cannot be had. */
 static double forward_seconds(const struct api_run *run, int width)
 {

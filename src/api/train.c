@@ -152,6 +152,7 @@ static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
                                 .max_bad = max_bad,
                             },
                             &run->loader));
+    api_run_say_loader(run);
     if (run->resumed) {
         SL_TRY(api_run_recall_bad_files(err, run));
     }
