@@ -8,6 +8,7 @@
 #include "data/pixel_rows_int.h"
 
 #include <immintrin.h>
+#include <string.h>
 
 /* Sixteen pixels at a time: each plane's bytes come from all three loads. */
 static void split_run(int64_t n, const unsigned char *rgb, unsigned char *r,
@@ -84,7 +85,46 @@ static inline __m512i resize_quads(const struct sl_taps *taps, const unsigned ch
         _mm512_add_epi32(_mm512_slli_epi32(high, SL_TAP_LOW_BITS), low), SL_TAP_BITS);
 }
 
-/* Where the windows are too wide: the taps of one place side by side. */
+/* Eight sums that add up to place x before rounding: its taps sixteen at a time. */
+static inline __m256i wide_sums(const struct sl_taps *taps, const unsigned char *src,
+                                int64_t x)
+{
+    x = x < taps->to ? x : taps->to - 1;
+    const unsigned char *bytes = src + taps->first[x];
+    const int16_t *parts = taps->wide + x * taps->n_blocks * 32;
+    __m256i high = _mm256_setzero_si256(), low = high;
+    for (int k = 0; k < taps->n[x]; k += 16, parts += 32) {
+        const __m256i words =
+            _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)(bytes + k)));
+        high = _mm256_add_epi32(
+            high, _mm256_madd_epi16(words, _mm256_loadu_si256((const void *)parts)));
+        low = _mm256_add_epi32(
+            low,
+            _mm256_madd_epi16(words, _mm256_loadu_si256((const void *)(parts + 16))));
+    }
+    return _mm256_add_epi32(_mm256_slli_epi32(high, SL_TAP_LOW_BITS), low);
+}
+
+/* Shrinking by so much that four places' bytes lie far apart: four places at a time. */
+static void resize_wide(const struct sl_taps *taps, const unsigned char *src,
+                        unsigned char *dst)
+{
+    const __m128i half = _mm_set1_epi32(SL_TAP_HALF);
+    for (int64_t x = 0; x < taps->to; x += 4) {
+        const __m256i sums = _mm256_hadd_epi32(
+            _mm256_hadd_epi32(wide_sums(taps, src, x), wide_sums(taps, src, x + 1)),
+            _mm256_hadd_epi32(wide_sums(taps, src, x + 2), wide_sums(taps, src, x + 3)));
+        const __m128i four = _mm_srai_epi32(
+            _mm_add_epi32(half, _mm_add_epi32(_mm256_castsi256_si128(sums),
+                                              _mm256_extracti128_si256(sums, 1))),
+            SL_TAP_BITS);
+        const __m128i words = _mm_packs_epi32(four, four);
+        const int32_t packed = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+        memcpy(dst + x, &packed, sizeof(packed));
+    }
+}
+
+/* Thousands of taps: one after another. */
 static unsigned char resize_place(const unsigned char *p, const int32_t *w, int n)
 {
     int32_t sum = SL_TAP_HALF;
@@ -99,6 +139,10 @@ static unsigned char resize_place(const unsigned char *p, const int32_t *w, int 
 static void resize_line(const struct sl_taps *taps, const unsigned char *src,
                         unsigned char *dst)
 {
+    if (taps->n_groups == 0 && taps->wide != NULL) {
+        resize_wide(taps, src, dst);
+        return;
+    }
     if (taps->n_groups == 0) {
         for (int x = 0; x < taps->to; x++) {
             dst[x] = resize_place(src + taps->first[x],

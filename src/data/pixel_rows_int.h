@@ -36,7 +36,15 @@ struct sl_taps {
     int *start;
     unsigned char *pick;
     int16_t *parts;
+    /* Where they do not, and wide is not NULL: for every place, blocks of 16 taps, as
+     * many as its taps fill: the weights' high parts, then the low ones. Arrays are
+     * [to][n_blocks][2][16]. */
+    int n_blocks;
+    int16_t *wide;
 };
+/* The taps from a line of `from` places to one of `to` (resize.c). */
+enum sl_status sl_taps_make(struct sl_error *err, struct sl_arena *arena, int from,
+                            int to, struct sl_taps *taps);
 
 /* An extended box: 2 radius + 1 pixels of weight `inner`, one more at each end of weight
  * `outer`, in 24-bit fixed point. */

@@ -13,6 +13,8 @@
 
 /* What a shuffle of 16 bytes can reach, and places it makes. */
 enum { WINDOW = 16, QUAD = 4, GROUP = 4, NO_BYTE = 0x80 };
+/* Taps side by side; more taps than MOST would not fit the sums of the low parts. */
+enum { WIDE = 16, WIDE_MOST = 4096 };
 
 static double triangle(double x)
 {
@@ -90,12 +92,34 @@ static void pack_tap(const struct sl_taps *taps, int x, int k)
     parts[part + at] = (int16_t)(weight & ((1 << SL_TAP_LOW_BITS) - 1));
 }
 
+/* The same for shrinking by so much that a quad's bytes lie far apart. */
+static enum sl_status pack_wide(struct sl_error *err, struct sl_arena *arena,
+                                struct sl_taps *taps)
+{
+    if (taps->n_most > WIDE_MOST) {
+        return SL_OK;
+    }
+    taps->n_blocks = (taps->n_most + WIDE - 1) / WIDE;
+    SL_TRY(sl_arena_alloc(err, arena, (int64_t)taps->to * taps->n_blocks * 2 * WIDE,
+                          sizeof(int16_t), &taps->wide));
+    for (int64_t x = 0; x < taps->to; x++) {
+        for (int k = 0; k < taps->n[x]; k++) {
+            int32_t weight = taps->weights[x * taps->n_most + k];
+            int16_t *block =
+                taps->wide + (x * taps->n_blocks + k / WIDE) * 2 * (int64_t)WIDE;
+            block[k % WIDE] = (int16_t)(weight >> SL_TAP_LOW_BITS);
+            block[WIDE + k % WIDE] = (int16_t)(weight & ((1 << SL_TAP_LOW_BITS) - 1));
+        }
+    }
+    return SL_OK;
+}
+
 static enum sl_status pack_taps(struct sl_error *err, struct sl_arena *arena,
                                 struct sl_taps *taps)
 {
     int n_most = 0;
     if (!fits_windows(taps)) {
-        return SL_OK;
+        return pack_wide(err, arena, taps);
     }
     for (int x = 0; x < taps->to; x++) {
         n_most = taps->n[x] > n_most ? taps->n[x] : n_most;
@@ -116,6 +140,13 @@ static enum sl_status pack_taps(struct sl_error *err, struct sl_arena *arena,
     return SL_OK;
 }
 
+enum sl_status sl_taps_make(struct sl_error *err, struct sl_arena *arena, int from,
+                            int to, struct sl_taps *taps)
+{
+    SL_TRY(make_taps(err, arena, from, to, taps));
+    return pack_taps(err, arena, taps);
+}
+
 /* ---- the two passes ---------------------------------------------------------------- */
 
 /* The box's rows at the new width, as planes of the box's height. */
@@ -133,8 +164,7 @@ static enum sl_status resize_rows(struct sl_error *err, struct sl_arena *arena,
     struct sl_planes line;
     SL_TRY(sl_planes_alloc(err, arena, 1, box.width, channels, &line));
     if (!is_copy) {
-        SL_TRY(make_taps(err, arena, box.width, width, &taps));
-        SL_TRY(pack_taps(err, arena, &taps));
+        SL_TRY(sl_taps_make(err, arena, box.width, width, &taps));
     }
     for (int y = 0; y < box.height; y++) {
         unsigned char *to[3] = {NULL};

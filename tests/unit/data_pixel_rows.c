@@ -127,6 +127,43 @@ static void test_lines(void **state)
     }
 }
 
+/* Lines of every kind of step: enlarged, halved, shrunk a little, by much, by thousands.
+ */
+static void test_resize(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{1, 1},    {1, 40},    {7, 33},   {40, 41},   {63, 31},
+                                   {100, 37}, {173, 224}, {300, 99}, {1000, 67}, {997, 1},
+                                   {2000, 9}, {9000, 2},  {224, 225}};
+    static unsigned char line[9000 + SL_ROW_SLACK];
+    static unsigned char want[256 + SL_ROW_SLACK], got[256 + SL_ROW_SLACK];
+    struct sl_error err = {0};
+    struct sl_arena *arena = kit_arena();
+    for (int bright = 0; bright < 2; bright++) {
+        fill(line, sizeof(line), 77);
+        if (bright == 1) {
+            memset(line, 255, sizeof(line));
+        }
+        for (int s = 0; s < SL_COUNT(sizes); s++) {
+            struct sl_taps taps;
+            size_t to = (size_t)sizes[s][1];
+            assert_int_equal(sl_taps_make(&err, arena, sizes[s][0], sizes[s][1], &taps),
+                             SL_OK);
+            sl_pixel_rows_base.resize(&taps, line, want);
+            assert_true(bright == 0 || want[0] >= 254);
+            for (int t = 0; sl_pixel_rows_at(t) != NULL; t++) {
+                memset(got, 1, sizeof(got));
+                sl_pixel_rows_at(t)->resize(&taps, line, got);
+                if (memcmp(got, want, to) != 0) {
+                    fail_msg("%s: from %d to %d differs", sl_pixel_rows_at(t)->name,
+                             sizes[s][0], sizes[s][1]);
+                }
+            }
+        }
+    }
+    sl_arena_destroy(arena);
+}
+
 /* A sum of many weights, each rounded up, is clipped and does not wrap. */
 static void test_clipped(void **state)
 {
@@ -288,11 +325,9 @@ static void test_hue_of_every_colour(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_clipped),
-        cmocka_unit_test(test_normalise),
-        cmocka_unit_test(test_hue_of_every_colour),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_resize),    cmocka_unit_test(test_clipped),
+        cmocka_unit_test(test_normalise), cmocka_unit_test(test_hue_of_every_colour),
     };
     return cmocka_run_group_tests_name("data_pixel_rows", tests, NULL, NULL);
 }
