@@ -412,7 +412,7 @@ static void hue_end(int64_t n, struct hue_block *restrict block)
 static void hue_run(int64_t n, int turn, unsigned char *r, unsigned char *g,
                     unsigned char *b)
 {
-    struct hue_block block;
+    struct hue_block block = {0}; /* once a run: a trifle, and no analyser doubts */
     for (int64_t at = 0; at < n; at += BLOCK) {
         const int64_t m = n - at < BLOCK ? n - at : BLOCK;
         widen(m, r + at, block.colour[0]);
