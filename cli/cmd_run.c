@@ -87,11 +87,10 @@ static int run_bench(const char *command, const struct cli_arguments *arguments)
                    ? 0
                    : cli_fail(command, &error);
     }
-    slim_status status =
-        strcmp(command, "bench loader") == 0
-            ? slim_bench_loader(arguments->options, arguments->places,
-                                arguments->n_places, &text, &error)
-            : slim_bench_step(arguments->options, &text, &error);
+    slim_status status = strcmp(command, "bench loader") == 0
+                             ? slim_bench_loader(arguments->options, arguments->places,
+                                                 arguments->n_places, &text, &error)
+                             : slim_bench_step(arguments->options, &text, &error);
     return print_text(command, status, text, &error);
 }
 

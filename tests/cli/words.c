@@ -32,7 +32,8 @@ static void test_help(void **state)
     const struct cli_result *help = RUN("help");
     cli_expect_done(help);
     assert_string_equal(help->err, "");
-    HOLDS(help->out, "pretrain DATA", "eval knn|linear", "bench step|ops", "--version");
+    HOLDS(help->out, "pretrain DATA", "eval knn|linear", "bench step|loader|ops",
+          "--version");
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
         char word[64];
         (void)snprintf(word, sizeof word, "slimclr %s", later[i]);
