@@ -120,6 +120,24 @@ static const struct sl_cpu_kind *const kinds[SL_OP_KINDS] = {
     [SL_OP_LINEAR] = &sl_cpu_linear,   [SL_OP_RELU] = &sl_cpu_relu,
 };
 
+/* Convolutions of ours where they are faster than the library's. */
+static const struct sl_cpu_kind *kind_of(const struct sl_cpu_state *state,
+                                         const struct sl_op_desc *desc)
+{
+    if (desc->kind == SL_OP_CONV) {
+        if (sl_cpu_planar_suits(state, desc)) {
+            return &sl_cpu_planar;
+        }
+        if (sl_cpu_winograd_suits(state, desc)) {
+            return &sl_cpu_winograd;
+        }
+        if (sl_cpu_pointwise_suits(state, desc)) {
+            return &sl_cpu_pointwise;
+        }
+    }
+    return kinds[desc->kind];
+}
+
 static void cpu_drop(void *state SL_UNUSED, struct sl_prepared *op)
 {
     if (op == NULL) {
@@ -157,12 +175,7 @@ static enum sl_status cpu_prepare(struct sl_error *err, void *opened,
     SL_TRY(check_meaning(err, desc));
     SL_TRY(sl_heap_alloc(err, "a prepared op", 1, sizeof(*made), &made));
     made->desc = *desc;
-    made->kind = kinds[desc->kind];
-    if (desc->kind == SL_OP_CONV && sl_cpu_winograd_suits(state, desc)) {
-        made->kind = &sl_cpu_winograd;
-    } else if (desc->kind == SL_OP_CONV && sl_cpu_pointwise_suits(state, desc)) {
-        made->kind = &sl_cpu_pointwise;
-    }
+    made->kind = kind_of(state, desc);
     sl_cpu_enter(state);
     SL_TRY_OUT(made->kind->prepare(err, state, made, sizes));
     *op = made;

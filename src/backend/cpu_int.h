@@ -45,8 +45,9 @@ struct sl_cpu_kind {
     double (*unpack_add)(struct sl_cpu_state *state, struct sl_prepared *op,
                          const void *packed_diff, const struct sl_slice *master);
 };
-extern const struct sl_cpu_kind sl_cpu_conv;      /* cpu_conv.c */
-extern const struct sl_cpu_kind sl_cpu_linear;    /* cpu_linear.c */
+extern const struct sl_cpu_kind sl_cpu_conv;   /* cpu_conv.c */
+extern const struct sl_cpu_kind sl_cpu_linear; /* cpu_linear.c */
+extern const struct sl_cpu_kind sl_cpu_planar; /* cpu_planar.c, for some of the convs */
 extern const struct sl_cpu_kind sl_cpu_pointwise; /* cpu_pointwise.c, … */
 extern const struct sl_cpu_kind sl_cpu_winograd;  /* cpu_winograd.c, for some of the convs
                                                    */
@@ -59,12 +60,14 @@ struct sl_prepared {
     struct sl_op_desc desc;
     const struct sl_cpu_kind *kind;
     struct sl_cpu_conv_op *conv; /* SL_OP_CONV, by the library */
+    struct sl_cpu_planar_op *planar;
     struct sl_cpu_pointwise_op *pointwise;
     struct sl_cpu_winograd_op *winograd; /* SL_OP_CONV, ours */
     struct sl_cpu_tile tile;             /* SL_OP_NORM */
 };
 
 /* Whether these compute a convolution faster than the library. */
+bool sl_cpu_planar_suits(const struct sl_cpu_state *state, const struct sl_op_desc *desc);
 bool sl_cpu_pointwise_suits(const struct sl_cpu_state *state,
                             const struct sl_op_desc *desc);
 bool sl_cpu_winograd_suits(const struct sl_cpu_state *state,

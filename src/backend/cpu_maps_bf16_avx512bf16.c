@@ -136,7 +136,7 @@ static void join_block(const struct block *b, const struct sums_call *call,
     }
 }
 
-static inline void sum_columns(const struct block *b, const struct sums_call *call, int n)
+SL_INLINE void sum_columns(const struct block *b, const struct sums_call *call, int n)
 {
     __m512 shift[VECTORS];
     __m512 first[VECTORS];
@@ -185,9 +185,8 @@ static void norm_sums(const struct sl_cpu_tile *tile, int64_t count, const void 
 
 enum pass { PASS_NONE, PASS_WRITE, PASS_ADD };
 
-static inline void gradient_sum_columns(const struct block *b,
-                                        const struct sums_call *call, int n, bool masked,
-                                        enum pass pass)
+SL_INLINE void gradient_sum_columns(const struct block *b, const struct sums_call *call,
+                                    int n, bool masked, enum pass pass)
 {
     __m512 mean[VECTORS];
     __m512 first[VECTORS];
@@ -221,8 +220,8 @@ static inline void gradient_sum_columns(const struct block *b,
     join_block(b, call, first, second);
 }
 
-static inline void gradient_sum_any(const struct block *b, const struct sums_call *call,
-                                    bool masked, enum pass pass)
+SL_INLINE void gradient_sum_any(const struct block *b, const struct sums_call *call,
+                                bool masked, enum pass pass)
 {
     switch (b->n) {
     case 1:
@@ -289,8 +288,8 @@ struct apply_call {
 };
 
 /* y = x slope + (shift - mean slope) */
-static inline void apply_columns(const struct block *b, const struct apply_call *call,
-                                 int n, enum sl_tail tail)
+SL_INLINE void apply_columns(const struct block *b, const struct apply_call *call, int n,
+                             enum sl_tail tail)
 {
     __m512 slope[VECTORS];
     __m512 offset[VECTORS];
@@ -316,8 +315,8 @@ static inline void apply_columns(const struct block *b, const struct apply_call 
     }
 }
 
-static inline void apply_any(const struct block *b, const struct apply_call *call,
-                             enum sl_tail tail)
+SL_INLINE void apply_any(const struct block *b, const struct apply_call *call,
+                         enum sl_tail tail)
 {
     switch (b->n) {
     case 1:
@@ -367,9 +366,8 @@ struct gradient_call {
 };
 
 /* dx = slope g - by_x x + (mean by_x - by_g) */
-static inline void gradient_columns(const struct block *b,
-                                    const struct gradient_call *call, int n, bool masked,
-                                    bool add)
+SL_INLINE void gradient_columns(const struct block *b, const struct gradient_call *call,
+                                int n, bool masked, bool add)
 {
     __m512 slope[VECTORS];
     __m512 by_x[VECTORS];
@@ -402,8 +400,8 @@ static inline void gradient_columns(const struct block *b,
     }
 }
 
-static inline void gradient_any(const struct block *b, const struct gradient_call *call,
-                                bool masked, bool add)
+SL_INLINE void gradient_any(const struct block *b, const struct gradient_call *call,
+                            bool masked, bool add)
 {
     switch (b->n) {
     case 1:

@@ -45,8 +45,8 @@ static inline void put_bf16(uint16_t *c, __mmask16 lanes, bool add, __m512 sum)
 
 /* R and V are constants where this is called, so that all loops over them unroll and the
  * sums stay in registers. */
-static inline void block(int R, int V, const struct sl_cpu_product *p, const uint16_t *a,
-                         const uint16_t *b, const struct target *to)
+SL_INLINE void block(int R, int V, const struct sl_cpu_product *p, const uint16_t *a,
+                     const uint16_t *b, const struct target *to)
 {
     __m512 sums[ROWS_MOST][VECTORS_MOST];
     SL_UNROLL
@@ -88,9 +88,8 @@ static inline void block(int R, int V, const struct sl_cpu_product *p, const uin
     }
 }
 
-static inline void rows_block(int R, int vectors, const struct sl_cpu_product *p,
-                              const uint16_t *a, const uint16_t *b,
-                              const struct target *to)
+SL_INLINE void rows_block(int R, int vectors, const struct sl_cpu_product *p,
+                          const uint16_t *a, const uint16_t *b, const struct target *to)
 {
     switch (vectors) {
     case 1:

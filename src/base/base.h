@@ -20,10 +20,13 @@
 #define SL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define SL_NORETURN __attribute__((noreturn))
 #define SL_UNUSED __attribute__((unused))
+/* For functions whose arguments must be constants where they are called. */
+#define SL_INLINE static inline __attribute__((always_inline))
 #else
 #define SL_PRINTF(fmt, args)
 #define SL_NORETURN
 #define SL_UNUSED
+#define SL_INLINE static inline
 #endif
 
 /* Before a loop of at most 16 rounds, constant where its function is inlined: one round

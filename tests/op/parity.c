@@ -365,8 +365,9 @@ static double rounding_of(const struct given *g, enum quantity quantity, float v
 static double tolerance_of(const struct given *g, enum quantity quantity)
 {
     const struct sl_cpu_state any = {.has_bf16 = sl_cpu_features().avx512_bf16};
-    return sl_cpu_winograd_suits(&any, &g->desc) ? winograd_tolerance
-                                                 : tolerances[g->desc.kind][quantity];
+    return sl_cpu_winograd_suits(&any, &g->desc) && !sl_cpu_planar_suits(&any, &g->desc)
+               ? winograd_tolerance
+               : tolerances[g->desc.kind][quantity];
 }
 
 static void compare(const struct given *g, enum quantity quantity, int64_t n,
