@@ -81,8 +81,9 @@ static int print_help(void)
         "  slimclr demo\n"
         "  slimclr pretrain ~/photos -o runs/photos --recipe photos-small\n"
         "  slimclr eval knn runs/photos ~/labelled\n"
-        "\nDATA: a folder of pictures, CIFAR or IDX files, or synthetic: (see `slimclr "
-        "list formats`)\n"
+        "\nDATA: a folder of pictures, archives, a list @files.txt, CIFAR or IDX files, "
+        "or "
+        "synthetic: (see `slimclr list formats`)\n"
         "Exit: 0 done, 1 run failed, 2 usage, 3 data, 4 numbers, 75 stopped with a "
         "checkpoint\n");
     return 0;

@@ -16,7 +16,8 @@ install(FILES LICENSE README.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 # A static link needs what the objects need; the shared library carries it itself.
 set(SLIM_PC_LIBS_PRIVATE "-ljansson")
-foreach(pair "ONEDNN:-ldnnl" "JPEG:-ljpeg" "PNG:-lspng" "ZLIB:-lz" "OPENMP:-fopenmp")
+foreach(pair "ONEDNN:-ldnnl" "JPEG:-ljpeg" "PNG:-lspng" "ZLIB:-lz" "ARCHIVE:-larchive"
+        "LMDB:-llmdb" "OPENMP:-fopenmp")
     string(REPLACE ":" ";" pair "${pair}")
     list(GET pair 0 switch)
     list(GET pair 1 flag)

@@ -43,6 +43,8 @@ slim_find(spng spng.h spng)
 slim_find(webp webp/decode.h webp)
 slim_find(tiff tiffio.h tiff)
 slim_find(zlib zlib.h z)
+slim_find(archive archive.h archive)
+slim_find(lmdb lmdb.h lmdb)
 slim_find(cmocka cmocka.h cmocka)
 find_package(OpenMP QUIET COMPONENTS C)
 
@@ -63,11 +65,15 @@ cmake_dependent_option(SLIM_JPEG "JPEG reader (libjpeg-turbo)" ON "SLIM_FOUND_JP
 cmake_dependent_option(SLIM_PNG "PNG reader (libspng)" ON "SLIM_FOUND_SPNG" OFF)
 cmake_dependent_option(SLIM_WEBP "WebP reader (libwebp)" ON "SLIM_FOUND_WEBP" OFF)
 cmake_dependent_option(SLIM_TIFF "TIFF reader (libtiff 4.5)" ON "SLIM_FOUND_TIFF" OFF)
-cmake_dependent_option(SLIM_ZLIB "gzipped IDX files (zlib)" ON "SLIM_FOUND_ZLIB" OFF)
+cmake_dependent_option(SLIM_ZLIB "gzipped files, deflated zip members (zlib)" ON
+                       "SLIM_FOUND_ZLIB" OFF)
+cmake_dependent_option(SLIM_ARCHIVE "tar and zip archives (libarchive)" ON
+                       "SLIM_FOUND_ARCHIVE" OFF)
+cmake_dependent_option(SLIM_LMDB "LMDB of pictures (liblmdb)" ON "SLIM_FOUND_LMDB" OFF)
 cmake_dependent_option(SLIM_OPENMP "threads in our CPU loops" ON "OpenMP_C_FOUND" OFF)
 set(SLIM_CMOCKA ${SLIM_FOUND_CMOCKA})
 
-foreach(name ONEDNN JPEG PNG WEBP TIFF ZLIB OPENMP)
+foreach(name ONEDNN JPEG PNG WEBP TIFF ZLIB ARCHIVE LMDB OPENMP)
     if(SLIM_${name})
         message(STATUS "SLIM_${name}: yes")
     else()

@@ -16,6 +16,7 @@
 #                            photo-variants/); a folder that is missing there = skip
 #     SLIMCLR_SOURCE         the source tree
 #     SLIMCLR_PROGRAM        the program, for tests/cli
+#     XDG_CACHE_HOME         a folder of the test's own: no test writes into a user's cache
 
 # Targets that build the tests of one label.
 foreach(label quick full threads)
@@ -33,6 +34,7 @@ function(slim_test_common name target)
         ENVIRONMENT "SLIMCLR_TEST_UNPACKED=${SLIM_TESTDATA};\
 SLIMCLR_SOURCE=${PROJECT_SOURCE_DIR};\
 SLIMCLR_PROGRAM=${CMAKE_BINARY_DIR}/slimclr;\
+XDG_CACHE_HOME=${scratch}/cache;\
 OMP_WAIT_POLICY=passive;\
 ASAN_OPTIONS=detect_stack_use_after_return=1;\
 UBSAN_OPTIONS=print_stacktrace=1;\

@@ -9,7 +9,8 @@ set -eu
 
 needed="gcc libc6-dev make cmake ninja-build libjansson-dev"
 # Each of these is a whole file in or out; the build goes on without it.
-optional="libdnnl-dev libjpeg-dev libspng-dev libwebp-dev libtiff-dev zlib1g-dev"
+optional="libdnnl-dev libjpeg-dev libspng-dev libwebp-dev libtiff-dev zlib1g-dev
+    libarchive-dev liblmdb-dev"
 for_tests="libcmocka-dev g++ clang clang-format cppcheck python3 xz-utils"
 for_tests_optional="libomp-dev"
 

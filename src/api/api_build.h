@@ -7,7 +7,7 @@
 
 struct api_build {
     const char *version, *type, *compiler, *sanitize;
-    bool onednn, jpeg, png, webp, tiff, zlib, openmp;
+    bool onednn, jpeg, png, webp, tiff, zlib, archive, lmdb, openmp;
 };
 extern const struct api_build api_build;
 

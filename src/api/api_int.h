@@ -114,6 +114,8 @@ enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
                                struct sl_device *device);
 int api_workers(const struct sl_conf *conf);
 enum sl_bad_policy api_bad_policy(const struct sl_conf *conf);
+/* What keys "cache-dir" and "no-cache" say, in dst, or NULL: nothing is kept. */
+const char *api_cache_directory(const struct sl_conf *conf, char *dst, size_t size);
 
 /* What is worth knowing of a net before hours are spent on it, as a line of the log
  * (run_words.c). */
@@ -144,8 +146,10 @@ void api_model_close(struct api_model *model);
 
 /* ---- evaluation while training (evaluate.c) ---------------------------------------- */
 
-/* Can `data` be evaluated on at all: both parts are there, and labelled. */
-enum sl_status api_knn_check(struct sl_error *err, const char *data);
+/* Can `data` be evaluated on at all: both parts are there, and labelled. `conf` says
+ * where indices are kept. */
+enum sl_status api_knn_check(struct sl_error *err, const struct sl_conf *conf,
+                             const char *data);
 /* kNN at every width of `model` between the train and test part of `data`, decoded as the
  * settings of `conf` say. */
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,

@@ -16,9 +16,11 @@ static enum sl_status open_source(struct sl_error *err, const struct sl_conf *co
 {
     int height = 0;
     int width = 0;
+    char cache[4096];
     struct sl_source_config config = {
         .part = SL_PART_TRAIN,
         .whole = true,
+        .cache_directory = api_cache_directory(conf, cache, sizeof cache),
         .limit = sl_conf_int(conf, "limit"),
         .seed = (uint64_t)sl_conf_int(conf, "seed"),
     };

@@ -16,5 +16,7 @@ const struct api_build api_build = {
     .webp = SLIM_BUILD_WEBP,
     .tiff = SLIM_BUILD_TIFF,
     .zlib = SLIM_BUILD_ZLIB,
+    .archive = SLIM_BUILD_ARCHIVE,
+    .lmdb = SLIM_BUILD_LMDB,
     .openmp = SLIM_BUILD_OPENMP,
 };

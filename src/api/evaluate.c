@@ -43,6 +43,7 @@ static enum sl_status open_part(struct sl_error *err, const struct judge *judge,
                                 struct sl_source **source)
 {
     const struct sl_conf *conf = judge->conf;
+    char cache[4096];
     struct sl_source_config config = {
         .data = data,
         .part = part,
@@ -50,6 +51,7 @@ static enum sl_status open_part(struct sl_error *err, const struct judge *judge,
         .test_fraction = sl_conf_real(conf, "test-fraction"),
         .limit = sl_conf_int(conf, limit_key),
         .seed = (uint64_t)sl_conf_int(conf, "seed"),
+        .cache_directory = api_cache_directory(conf, cache, sizeof cache),
     };
     /* Pictures become pixels as they did when the model was trained. */
     SL_TRY(api_decode_options(err, judge->model.conf, &config.decode));
@@ -361,25 +363,32 @@ out:
     return api_leave(&err, status, error);
 }
 
-static enum sl_status open_knn_part(struct sl_error *err, const char *data,
-                                    enum sl_part part,
+static enum sl_status open_knn_part(struct sl_error *err, const struct sl_conf *conf,
+                                    const char *data, enum sl_part part,
                                     const struct sl_decode_options *decode,
                                     struct sl_source **source)
 {
+    char cache[4096];
     return sl_source_open(
         err,
         &(struct sl_source_config){
-            .data = data, .part = part, .test_fraction = 0.1, .decode = *decode},
+            .data = data,
+            .part = part,
+            .test_fraction = 0.1,
+            .decode = *decode,
+            .cache_directory = api_cache_directory(conf, cache, sizeof cache),
+        },
         source);
 }
 
-enum sl_status api_knn_check(struct sl_error *err, const char *data)
+enum sl_status api_knn_check(struct sl_error *err, const struct sl_conf *conf,
+                             const char *data)
 {
     const struct sl_decode_options any = {0}; /* no picture is decoded here */
     for (int part = 0; part < 2; part++) {
         struct sl_source *source = NULL;
-        SL_TRY(open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &any,
-                             &source));
+        SL_TRY(open_knn_part(err, conf, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST,
+                             &any, &source));
         int classes = sl_source_classes(source);
         sl_source_close(source);
         if (classes < (part == 0 ? 2 : 1)) {
@@ -410,8 +419,9 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
         widths[i] = i;
     }
     for (int part = 0; part < 2; part++) {
-        SL_TRY_OUT(open_knn_part(err, data, part == 0 ? SL_PART_TRAIN : SL_PART_TEST,
-                                 &decode, &sources[part]));
+        SL_TRY_OUT(open_knn_part(err, conf, data,
+                                 part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &decode,
+                                 &sources[part]));
         SL_TRY_OUT(
             sl_features_compute(err, model,
                                 &(struct sl_features_config){.source = sources[part],

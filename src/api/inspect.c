@@ -313,6 +313,8 @@ static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text 
         json_object_set_new(root, "device", json_string(described));
         json_object_set_new(root, "onednn", json_boolean(api_build.onednn));
         json_object_set_new(root, "formats", json_string(formats));
+        json_object_set_new(root, "archives", json_boolean(api_build.archive));
+        json_object_set_new(root, "lmdb", json_boolean(api_build.lmdb));
         json_object_set_new(root, "cores", json_integer(sl_cpu_count()));
         json_object_set_new(root, "avx2", json_boolean(cpu.avx2));
         json_object_set_new(root, "avx512", json_boolean(cpu.avx512));
@@ -335,9 +337,12 @@ static enum sl_status make_info(struct sl_error *err, bool json, struct sl_text 
     sl_text_add(text, "\npictures  %s; gzipped IDX: %s\n", formats,
                 yes_no(api_build.zlib));
     sl_text_add(
-        text, "compiled  oneDNN %s, OpenMP %s, JPEG %s, PNG %s, WebP %s, TIFF %s\n",
+        text,
+        "compiled  oneDNN %s, OpenMP %s, JPEG %s, PNG %s, WebP %s, TIFF %s, archives %s, "
+        "LMDB %s\n",
         yes_no(api_build.onednn), yes_no(api_build.openmp), yes_no(api_build.jpeg),
-        yes_no(api_build.png), yes_no(api_build.webp), yes_no(api_build.tiff));
+        yes_no(api_build.png), yes_no(api_build.webp), yes_no(api_build.tiff),
+        yes_no(api_build.archive), yes_no(api_build.lmdb));
     return SL_OK;
 }
 
@@ -369,6 +374,11 @@ static void add_recipe(struct sl_text *text, const char *name)
     sl_text_add(text, "%-22s %.*s\n", name, (int)length, body);
 }
 
+static const char *left_out(bool built)
+{
+    return built ? "" : " (not in this build)";
+}
+
 static void add_formats(struct sl_text *text)
 {
     bool is_built = false;
@@ -378,9 +388,17 @@ static void add_formats(struct sl_text *text)
                     is_built ? "" : "   (not in this build)");
     }
     sl_text_add(text,
+                "list       @files.txt: a path a line, optional tab and label\n"
+                "tar, zip   .tar, .zip%s: members as the files of a folder%s\n"
+                "shards     name-{000000..000123}.tar, or a folder of .tar files "
+                "(WebDataset)%s\n"
+                "lmdb       *.lmdb: encoded pictures under class/file, labels in "
+                "*_list.json%s\n"
                 "cifar      data_batch_*.bin (CIFAR-10), train.bin (CIFAR-100)\n"
                 "idx        IDX files, *-images-idx3-ubyte%s\n"
                 "synthetic: the built-in generator; synthetic:size=32,n=20000,seed=1\n",
+                api_build.zlib ? ", .tar.gz" : "", left_out(api_build.archive),
+                left_out(api_build.archive), left_out(api_build.lmdb),
                 api_build.zlib ? ", plain or .gz" : "");
 }
 

@@ -238,6 +238,9 @@ static const struct sl_key device_keys[] = {
     {.name = "threads", .type = SL_KEY_INT, .initial = "auto", .low = 1, .high = 1024,
      .auto_ok = true, .argument = "N",
      .help = "Threads of the computation; auto = all cores."},
+};
+
+static const struct sl_key worker_keys[] = {
     {.name = "workers", .letter = 'j', .type = SL_KEY_INT, .initial = "auto", .low = 1,
      .high = 256, .auto_ok = true, .argument = "N",
      .help = "Threads that load pictures; auto = all cores."},
@@ -248,6 +251,16 @@ static const struct sl_key bench_loader_keys[] = {
     {.name = "seconds", .type = SL_KEY_REAL, .initial = "10", .low = 0.01,
      .high = 100000, .argument = "S",
      .help = "How long batches are taken and counted."},
+};
+
+/* Where indices of folders and archives are kept from one call to the next. */
+static const struct sl_key cache_keys[] = {
+    {.name = "cache-dir", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "DIR",
+     .help = "Where indices of large data are kept; auto = $XDG_CACHE_HOME/slimclr or "
+             "~/.cache/slimclr."},
+    {.name = "no-cache", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Keep nothing, and look at the data afresh."},
 };
 
 /* What plan shows besides its table. */
@@ -345,11 +358,11 @@ static const struct sl_key output_keys[] = {
 
 /* Where, how fast and how loud, but not what: these may differ when a run is resumed. */
 static const char *const free_keys[] = {
-    "out",        "data",          "recipe",           "config",  "data-fingerprint",
-    "init-from",  "device",        "threads",          "workers", "eval-data",
-    "eval-every", "save-every",    "save-steps",       "keep",    "log-every",
-    "resume",     "overwrite",     "stop-on-collapse", "json",    "quiet",
-    "verbose",    "deterministic",
+    "out",        "data",          "recipe",           "config",   "data-fingerprint",
+    "init-from",  "device",        "threads",          "workers",  "eval-data",
+    "eval-every", "save-every",    "save-steps",       "keep",     "log-every",
+    "resume",     "overwrite",     "stop-on-collapse", "json",     "quiet",
+    "verbose",    "deterministic", "cache-dir",        "no-cache",
 };
 
 struct part {
@@ -357,7 +370,7 @@ struct part {
     int n;
 };
 
-enum { PARTS_MOST = 4 };
+enum { PARTS_MOST = 6 };
 
 #define PART(table)                                                                      \
     {                                                                                    \
@@ -367,17 +380,25 @@ static const struct {
     const char *command;
     struct part parts[PARTS_MOST];
 } tables[] = {
-    {"pretrain", {PART(training_keys), PART(device_keys), PART(output_keys)}},
-    {"bench step", {PART(training_keys), PART(device_keys), PART(output_keys)}},
-    {"bench ops", {PART(ops_keys), PART(device_keys), PART(output_keys)}},
-    {"bench loader",
-     {PART(training_keys), PART(device_keys), PART(bench_loader_keys),
+    {"pretrain",
+     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
+    {"bench step",
+     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(output_keys)}},
+    {"bench ops",
+     {PART(ops_keys), PART(device_keys), PART(worker_keys), PART(output_keys)}},
+    {"bench loader",
+     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(bench_loader_keys),
+      PART(cache_keys), PART(output_keys)}},
     {"plan",
-     {PART(training_keys), PART(device_keys), PART(plan_keys), PART(output_keys)}},
-    {"eval knn", {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(output_keys)}},
+     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(plan_keys),
+      PART(output_keys)}},
+    {"eval knn",
+     {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(worker_keys),
+      PART(cache_keys), PART(output_keys)}},
     {"eval linear",
-     {PART(eval_keys), PART(linear_keys), PART(device_keys), PART(output_keys)}},
+     {PART(eval_keys), PART(linear_keys), PART(device_keys), PART(worker_keys),
+      PART(cache_keys), PART(output_keys)}},
 };
 #undef PART
 

@@ -22,6 +22,17 @@ int api_workers(const struct sl_conf *conf)
                                             : (int)sl_conf_int(conf, "workers");
 }
 
+const char *api_cache_directory(const struct sl_conf *conf, char *dst, size_t size)
+{
+    if (sl_conf_bool(conf, "no-cache")) {
+        return NULL;
+    }
+    if (!sl_conf_is_auto(conf, "cache-dir")) {
+        return sl_conf_text(conf, "cache-dir");
+    }
+    return sl_cache_directory(dst, size) ? dst : NULL;
+}
+
 enum sl_bad_policy api_bad_policy(const struct sl_conf *conf)
 {
     const char *word = sl_conf_text(conf, "on-bad-image");

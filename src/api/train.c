@@ -17,11 +17,13 @@ static const double COLLAPSE_STD = 0.05;
 static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
                                     struct api_pictures *pictures)
 {
+    char cache[RUN_PATH_LENGTH];
     struct sl_source_config config = {
         .part = SL_PART_TRAIN,
         .whole = true,
         .limit = sl_conf_int(run->conf, "limit"),
         .seed = (uint64_t)sl_conf_int(run->conf, "seed"),
+        .cache_directory = api_cache_directory(run->conf, cache, sizeof cache),
     };
     SL_TRY(api_decode_options(err, run->conf, &config.decode));
     SL_TRY(sl_source_open_all(err, &config, run->data, run->n_data, &run->source));
@@ -454,7 +456,7 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
             (long long)run->settings.trainer.total_steps);
     }
     if (sl_conf_text(run->conf, "eval-data")[0] != '\0') {
-        SL_TRY(api_knn_check(err, sl_conf_text(run->conf, "eval-data")));
+        SL_TRY(api_knn_check(err, run->conf, sl_conf_text(run->conf, "eval-data")));
     }
     SL_TRY(open_loader(err, run));
     /* Nothing is written before everything that could be refused was. */

@@ -77,7 +77,7 @@ enum { SL_FORMATS_BYTES = 64 };
 const char *sl_decode_format(int i, bool *is_built);
 void sl_decode_formats(char *dst, size_t size);
 
-/* ---- source (source.c, folder.c, raw.c, procedural.c) ------------------------------ */
+/* ---- source (source.c and the readers it picks from) ------------------------------- */
 
 enum sl_part { SL_PART_TRAIN, SL_PART_TEST };
 
@@ -92,7 +92,13 @@ struct sl_source_config {
                     */
     uint64_t seed; /* of the limit's order and the split */
     struct sl_decode_options decode;
+    /* Where indices of folders and archives are kept, and compressed archives unpacked;
+     * NULL = nowhere */
+    const char *cache_directory;
 };
+
+/* $XDG_CACHE_HOME/slimclr or ~/.cache/slimclr; false when neither is known. */
+bool sl_cache_directory(char *dst, size_t size);
 
 /* One opened part of one DATA. Immutable and safe to read from several threads. */
 struct sl_source;
@@ -108,20 +114,23 @@ enum sl_status sl_source_open_all(struct sl_error *err,
 void sl_source_close(struct sl_source *source);
 
 int64_t sl_source_count(const struct sl_source *source);
-/* "cifar10", "cifar100", "idx", "folder", "synthetic" */
+/* "cifar10", "cifar100", "idx", "folder", "list", "tar", "zip", "shards", "lmdb",
+ * "synthetic" */
 const char *sl_source_kind(const struct sl_source *source);
 /* Height and width that all pictures share (fixed-size data), or 0. */
 int sl_source_side_fixed(const struct sl_source *source, int *height, int *width);
 /* True when the part was cut from the only part there is (say so). */
 bool sl_source_was_split(const struct sl_source *source);
+/* True when the (last) DATA has a train and a test part of its own. */
+bool sl_source_has_parts(const struct sl_source *source);
 /* Name of picture i: a path, or "data_batch_1.bin#17". Into dst, cut when too long. */
 void sl_source_name(const struct sl_source *source, int64_t i, char *dst, size_t size);
 /* Class of picture i, or -1; number of classes (0 = none known); a class's name. */
 int sl_source_label(const struct sl_source *source, int64_t i);
 int sl_source_classes(const struct sl_source *source);
 const char *sl_source_class_name(const struct sl_source *source, int label);
-/* A hash over names, sizes and order (not over pixels of folders), for the run's record.
- */
+/* A hash over names, labels and order, and over sizes where an archive lists them (not
+ * over the content of pictures), for the run's record. */
 uint64_t sl_source_fingerprint(const struct sl_source *source);
 /* Published per-channel constants for this kind of data (interface.md, Normalisation). */
 void sl_source_mean_std(const struct sl_source *source, float mean[3], float std[3]);
@@ -133,6 +142,12 @@ enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *sour
 enum sl_status sl_source_read_part(struct sl_error *err, const struct sl_source *source,
                                    int64_t i, struct sl_part_wish *wish,
                                    struct sl_arena *arena, struct sl_image *image);
+
+/* The encoded bytes of picture i as they are stored, in the arena; NULL where pictures
+ * are not stored encoded (records, built-in ones). Thread-safe as above. */
+enum sl_status sl_source_bytes(struct sl_error *err, const struct sl_source *source,
+                               int64_t i, struct sl_arena *arena, unsigned char **bytes,
+                               int64_t *size);
 
 /* ---- pixel functions (pixels.c, resize.c, blur.c): pure, 8 bit, as PIL computes ---- */
 

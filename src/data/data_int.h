@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to src/data: what the readers (folder.c, raw.c, procedural.c) give to source.c,
- * and what the decoders (jpeg.c, png.c, …) give to decode.c. Never included from
- * outside.
+ * Private to src/data: what the readers (collection.c, raw.c, procedural.c) give to
+ * source.c, and what the decoders (jpeg.c, png.c, …) give to decode.c. Never included
+ * from outside.
  */
 #ifndef SRC_DATA_DATA_INT_H
 #define SRC_DATA_DATA_INT_H
@@ -128,6 +128,10 @@ struct sl_reader_kind {
     enum sl_status (*read_part)(struct sl_error *err, const struct sl_reader *reader,
                                 int64_t i, struct sl_part_wish *wish,
                                 struct sl_arena *arena, struct sl_image *image);
+    /* The encoded bytes as they are stored, in the arena; NULL: none are. */
+    enum sl_status (*bytes)(struct sl_error *err, const struct sl_reader *reader,
+                            int64_t i, struct sl_arena *arena, unsigned char **bytes,
+                            int64_t *size);
     void (*name)(const struct sl_reader *reader, int64_t i, char *dst, size_t size);
     int (*label)(const struct sl_reader *reader, int64_t i);
     const char *(*class_name)(const struct sl_reader *reader, int label);
@@ -138,12 +142,6 @@ struct sl_reader_kind {
 
 /* The constants of ImageNet, for everything that has none of its own. */
 void sl_mean_std_imagenet(const struct sl_reader *reader, float mean[3], float std[3]);
-
-/* folder.c: a directory tree. `part` matters only where train/ exists. */
-void sl_folder_parts(const char *path, struct sl_parts *parts);
-enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_part part,
-                              const struct sl_decode_options *decode,
-                              struct sl_reader *reader);
 
 /* raw.c: fixed-size records. probe: does the path hold such files (by name)? */
 bool sl_raw_probe(const char *path, struct sl_parts *parts);
@@ -176,6 +174,15 @@ enum sl_status sl_idx_check_size(struct sl_error *err, const char *name, int64_t
 enum sl_status sl_gunzip_idx(struct sl_error *err, const char *name,
                              const unsigned char *packed, int64_t packed_size, int n_dims,
                              unsigned char **bytes, int64_t *size);
+
+/* The same files: `size` bytes of a deflated zip member whose packed bytes begin at
+ * position `at`; it must unpack to exactly so many. */
+enum sl_status sl_inflate_at(struct sl_error *err, const char *name, int fd, int64_t at,
+                             unsigned char *dst, int64_t size);
+/* A gzipped file into another, written whole or not at all; at most `limit` bytes. */
+#define SL_UNPACK_MAX (INT64_C(256) << 30)
+enum sl_status sl_gunzip_file(struct sl_error *err, const char *path, const char *target,
+                              int64_t limit);
 
 /* procedural.c */
 bool sl_procedural_is(const char *data);

@@ -1,497 +1,468 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Source of a directory tree of image files, at any depth. Files are taken by their
+ * Collection of a directory tree of image files, at any depth. Files are taken by their
  * extension and decoded by their content; classes are the first-level directories below
- * the part, when there are any. Links to files and directories are followed; each
- * directory is visited once, so that a cycle of links ends. Invariant: the order of the
- * pictures is the byte order of their paths below the part, whatever the file system's
- * own order.
+ * the part, when there are any. Names and kinds come from the directories alone: no file
+ * is looked at before it is read. Links to files and directories are followed after
+ * everything that is really there was seen, in byte order, each directory is walked once
+ * and each real file taken once, so that a cycle of links ends. Invariant: the order of
+ * the pictures is the byte order of their paths below the part, whatever the file
+ * system's own order.
  */
-#include "data/data_int.h"
+#include "data/index_int.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-enum { PATH_BYTES = 4096 };
-
-static const char *const extensions[] = {".jpg",  ".jpeg", ".jpe", ".jfif", ".png",
-                                         ".webp", ".bmp",  ".dib", ".tif",  ".tiff",
-                                         ".pbm",  ".pgm",  ".ppm", ".pnm"};
-
-struct entry {
-    const char *path; /* below the part's directory */
-    int64_t size;
-    int label;
-};
-
-/* A growing list of fixed-size items on the heap. */
-struct list {
-    void *items;
-    int64_t n, capacity;
-};
 
 struct place {
-    dev_t device;
-    ino_t inode;
+    uint64_t device, inode;
 };
 
-struct folder {
-    struct sl_arena *arena; /* of the texts */
-    const char *root;       /* with the part's directory */
-    struct sl_decode_options decode;
-    struct list entries; /* struct entry */
-    struct list classes; /* const char * */
-    struct list visited; /* struct place, a hash table of capacity slots */
+/* A directory still to be walked, or a link still to be followed. */
+struct pending {
+    uint64_t text; /* path below the root, in `texts` */
+    struct sl_build_dir like;
 };
 
-static enum sl_status list_grow(struct sl_error *err, struct list *list, size_t size)
-{
-    if (list->n < list->capacity) {
-        return SL_OK;
-    }
-    int64_t capacity = list->capacity > 0 ? list->capacity * 2 : 256;
-    void *items = NULL;
-    SL_TRY(sl_heap_alloc(err, "list of files", capacity, size, &items));
-    if (list->n > 0) {
-        memcpy(items, list->items, (size_t)list->n * size);
-    }
-    sl_heap_free(list->items);
-    list->items = items;
-    list->capacity = capacity;
-    return SL_OK;
-}
+struct walk {
+    const char *root;
+    struct sl_builder *builder;
+    struct sl_rows visited; /* struct place, a hash table of capacity slots */
+    struct sl_rows files;   /* the same, of files reached by links */
+    struct sl_text texts;
+    struct sl_rows dirs, links, file_links; /* struct pending */
+};
 
-/* ---- visited directories ----------------------------------------------------------- */
+/* ---- visited places ---------------------------------------------------------------- */
 
-static bool place_put(struct place *table, int64_t capacity, struct place place)
+/* The slot of a place in the table, or the empty one where it belongs. */
+static struct place *place_slot(const struct sl_rows *table, struct place place)
 {
+    struct place *slots = table->items;
     uint64_t hash = sl_hash(SL_HASH_START, &place.inode, sizeof(place.inode));
     hash = sl_hash(hash, &place.device, sizeof(place.device));
-    for (int64_t at = (int64_t)(hash % (uint64_t)capacity);; at = (at + 1) % capacity) {
-        if (table[at].inode == place.inode && table[at].device == place.device) {
-            return false;
-        }
-        if (table[at].inode == 0) { /* no file system hands out inode 0 */
-            table[at] = place;
-            return true;
+    uint64_t n = (uint64_t)table->capacity;
+    for (uint64_t at = hash % n;; at = (at + 1) % n) {
+        bool is_it = slots[at].inode == place.inode && slots[at].device == place.device;
+        if (is_it || slots[at].inode == 0) { /* no file system hands out inode 0 */
+            return &slots[at];
         }
     }
 }
 
-/* *is_new tells whether the directory was not seen before. */
-static enum sl_status visit(struct sl_error *err, struct list *visited,
-                            const struct stat *info, bool *is_new)
+static bool is_visited(const struct sl_rows *table, struct place place)
 {
-    if (visited->n * 2 >= visited->capacity) {
-        int64_t capacity = visited->capacity > 0 ? visited->capacity * 2 : 64;
-        struct place *table = NULL;
-        SL_TRY(
-            sl_heap_alloc(err, "list of directories", capacity, sizeof(*table), &table));
-        const struct place *old = visited->items;
-        for (int64_t i = 0; i < visited->capacity; i++) {
+    return table->capacity > 0 && place_slot(table, place)->inode != 0;
+}
+
+/* *is_new tells whether the place was not seen before. */
+static enum sl_status visit(struct sl_error *err, struct sl_rows *table,
+                            struct place place, bool *is_new)
+{
+    if (table->n * 2 >= table->capacity) {
+        struct sl_rows grown = {
+            .n = table->n, .capacity = table->capacity > 0 ? table->capacity * 2 : 64};
+        SL_TRY(sl_heap_alloc(err, "list of directories", grown.capacity,
+                             sizeof(struct place), &grown.items));
+        const struct place *old = table->items;
+        for (int64_t i = 0; i < table->capacity; i++) {
             if (old[i].inode != 0) {
-                place_put(table, capacity, old[i]);
+                *place_slot(&grown, old[i]) = old[i];
             }
         }
-        sl_heap_free(visited->items);
-        visited->items = table;
-        visited->capacity = capacity;
+        sl_heap_free(table->items);
+        *table = grown;
     }
-    struct place place;
-    memset(&place, 0, sizeof(place));
-    place.device = info->st_dev;
-    place.inode = info->st_ino;
-    *is_new = place_put(visited->items, visited->capacity, place);
-    visited->n += *is_new ? 1 : 0;
+    struct place *slot = place_slot(table, place);
+    *is_new = slot->inode == 0;
+    *slot = place;
+    table->n += *is_new ? 1 : 0;
     return SL_OK;
+}
+
+static struct place place_of(const struct sl_place *look)
+{
+    return (struct place){look->device, look->inode};
 }
 
 /* ---- walking ----------------------------------------------------------------------- */
 
-static bool has_image_name(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    if (dot == NULL || name[0] == '.') {
-        return false;
-    }
-    for (int i = 0; i < SL_COUNT(extensions); i++) {
-        if (strcasecmp(dot, extensions[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum sl_status add_entry(struct sl_error *err, struct folder *folder,
-                                const char *below, int64_t size)
-{
-    SL_TRY(list_grow(err, &folder->entries, sizeof(struct entry)));
-    struct entry *entry = (struct entry *)folder->entries.items + folder->entries.n;
-    *entry = (struct entry){.size = size, .label = -1};
-    SL_TRY(sl_arena_text(err, folder->arena, below, &entry->path));
-    folder->entries.n++;
-    if (folder->entries.n > INT32_MAX) {
-        return SL_FAIL(err, SL_ERROR_DATA, "%s: more than %d files", folder->root,
-                       INT32_MAX);
-    }
-    return SL_OK;
-}
-
-static enum sl_status walk(struct sl_error *err, struct folder *folder,
-                           const char *below);
-
-/* One name in a directory: a file is noted, a directory walked, all else left alone. */
-static enum sl_status walk_name(struct sl_error *err, struct folder *folder,
+static enum sl_status fail_long(struct sl_error *err, const struct walk *walk,
                                 const char *below, const char *name)
 {
-    char path[PATH_BYTES], full[PATH_BYTES];
-    struct stat info;
-    bool fits = below[0] == '\0' ? sl_text_copy(path, sizeof(path), name)
-                                 : sl_path_join(path, sizeof(path), below, name);
-    if (!fits || !sl_path_join(full, sizeof(full), folder->root, path)) {
-        return SL_FAIL(err, SL_ERROR_DATA, "%s/%s/%s: the path is longer than %d bytes",
-                       folder->root, below, name, PATH_BYTES - 1);
+    return SL_FAIL(err, SL_ERROR_DATA, "%s/%s/%s: the path is longer than %d bytes",
+                   walk->root, below, name, SL_INDEX_PATH - 1);
+}
+
+static bool join_below(char *dst, const char *dir, const char *name)
+{
+    return dir[0] == '\0'    ? sl_text_copy(dst, SL_INDEX_PATH, name)
+           : name[0] == '\0' ? sl_text_copy(dst, SL_INDEX_PATH, dir)
+                             : sl_path_join(dst, SL_INDEX_PATH, dir, name);
+}
+
+static enum sl_status put_off(struct sl_error *err, struct walk *walk,
+                              struct sl_rows *rows, const char *below,
+                              const struct sl_build_dir *like)
+{
+    SL_TRY(sl_rows_grow(err, rows, sizeof(struct pending)));
+    struct pending *pending = (struct pending *)rows->items + rows->n;
+    *pending = (struct pending){.text = walk->texts.length, .like = *like};
+    sl_text_add_bytes(&walk->texts, below, strlen(below) + 1);
+    if (walk->texts.failed) {
+        return SL_FAIL(err, SL_ERROR_RUN, "out of memory for the names of directories");
     }
-    if (name[0] == '.' || stat(full, &info) != 0) {
-        return SL_OK; /* hidden, or a link to nowhere */
+    rows->n++;
+    return SL_OK;
+}
+
+/* Kind of a name as its directory tells it; asked of the file only where it does not. */
+static unsigned char kind_of(const char *full, const char *name,
+                             const struct dirent *entry)
+{
+    char path[SL_INDEX_PATH];
+    struct stat info;
+    if (entry->d_type != DT_UNKNOWN) {
+        return entry->d_type;
+    }
+    if (!join_below(path, full, name) || lstat(path, &info) != 0) {
+        return DT_UNKNOWN;
+    }
+    return S_ISDIR(info.st_mode)   ? DT_DIR
+           : S_ISREG(info.st_mode) ? DT_REG
+           : S_ISLNK(info.st_mode) ? DT_LNK
+                                   : DT_UNKNOWN;
+}
+
+/* One name in a directory: a file is noted, a directory or link put off, all else left
+ * alone. *dir is the directory's number in the index once it has a picture. */
+static enum sl_status walk_name(struct sl_error *err, struct walk *walk,
+                                const char *below, const char *full,
+                                const struct sl_build_dir *like,
+                                const struct dirent *entry, int64_t *dir)
+{
+    char path[SL_INDEX_PATH];
+    const char *name = entry->d_name;
+    if (name[0] == '.') {
+        return SL_OK;
+    }
+    unsigned char kind = kind_of(full, name, entry);
+    if (kind == DT_REG && sl_has_image_name(name)) {
+        if (*dir < 0) {
+            uint32_t number = 0;
+            SL_TRY(
+                sl_builder_dir(err, walk->builder, below, strlen(below), like, &number));
+            *dir = (int64_t)number;
+        }
+        if (strlen(full) + strlen(name) + 2 > SL_INDEX_PATH) {
+            return fail_long(err, walk, below, name);
+        }
+        return sl_builder_add_in(err, walk->builder, (uint32_t)*dir, name, -1);
+    }
+    if (kind != DT_DIR && kind != DT_LNK) {
+        return SL_OK;
+    }
+    if (!join_below(path, below, name)) {
+        return fail_long(err, walk, below, name);
+    }
+    return put_off(err, walk, kind == DT_DIR ? &walk->dirs : &walk->links, path, like);
+}
+
+static enum sl_status walk_entries(struct sl_error *err, struct walk *walk, DIR *stream,
+                                   const char *below, const char *full,
+                                   const struct sl_build_dir *like)
+{
+    int64_t dir = -1;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (entry == NULL) {
+            return errno == 0 ? SL_OK
+                              : SL_FAIL(err, SL_ERROR_DATA, "%s: cannot be read: %s",
+                                        full, strerror(errno));
+        }
+        SL_TRY(walk_name(err, walk, below, full, like, entry, &dir));
+    }
+}
+
+static enum sl_status walk_one(struct sl_error *err, struct walk *walk, const char *below,
+                               const struct sl_build_dir *like)
+{
+    char full[SL_INDEX_PATH];
+    struct sl_place look;
+    bool is_new = false;
+    if (!join_below(full, walk->root, below)) {
+        return fail_long(err, walk, below, "");
+    }
+    /* Looked at before it is read: a change meanwhile makes the cached index stale. */
+    DIR *stream = sl_place_look(full, &look) ? opendir(full) : NULL;
+    if (stream == NULL) {
+        return SL_FAIL(err, SL_ERROR_DATA, "%s: cannot be read: %s; check owner and mode",
+                       full, strerror(errno));
+    }
+    enum sl_status status = visit(err, &walk->visited, place_of(&look), &is_new);
+    if (status == SL_OK && is_new) {
+        status = sl_builder_place(err, walk->builder, below, &look);
+    }
+    if (status == SL_OK && is_new) {
+        status = walk_entries(err, walk, stream, below, full, like);
+    }
+    (void)closedir(stream);
+    return status;
+}
+
+/* A directory and all real ones below it, without recursion: trees may be deep. */
+static enum sl_status walk_tree(struct sl_error *err, struct walk *walk,
+                                const char *below, const struct sl_build_dir *like)
+{
+    SL_TRY(put_off(err, walk, &walk->dirs, below, like));
+    while (walk->dirs.n > 0) {
+        char path[SL_INDEX_PATH];
+        struct pending next = ((struct pending *)walk->dirs.items)[--walk->dirs.n];
+        SL_ASSERT(sl_text_copy(path, sizeof(path), walk->texts.text + next.text));
+        SL_TRY(walk_one(err, walk, path, &next.like));
+    }
+    return SL_OK;
+}
+
+/* ---- links ------------------------------------------------------------------------- */
+
+struct link_row {
+    const char *path;
+    struct sl_build_dir like;
+};
+
+static int by_link_path(const void *a, const void *b)
+{
+    return strcmp(((const struct link_row *)a)->path, ((const struct link_row *)b)->path);
+}
+
+/* Takes the pending links out, sorted; `texts` keeps their paths until the caller is
+ * done.
+ */
+static enum sl_status take_links(struct sl_error *err, struct sl_rows *from,
+                                 const char *texts, struct link_row **links, int64_t *n)
+{
+    const struct pending *pending = from->items;
+    *n = from->n;
+    SL_TRY(sl_heap_alloc(err, "list of links", *n, sizeof(**links), links));
+    for (int64_t i = 0; i < *n; i++) {
+        (*links)[i] = (struct link_row){texts + pending[i].text, pending[i].like};
+    }
+    from->n = 0;
+    if (*n > 1) {
+        qsort(*links, (size_t)*n, sizeof(**links), by_link_path);
+    }
+    return SL_OK;
+}
+
+static enum sl_status follow_link(struct sl_error *err, struct walk *walk,
+                                  const struct link_row *link)
+{
+    char full[SL_INDEX_PATH];
+    struct stat info;
+    if (!join_below(full, walk->root, link->path)) {
+        return fail_long(err, walk, link->path, "");
+    }
+    if (stat(full, &info) != 0) {
+        return SL_OK; /* a link to nowhere */
     }
     if (S_ISDIR(info.st_mode)) {
+        return walk_tree(err, walk, link->path, &link->like);
+    }
+    bool is_picture = S_ISREG(info.st_mode) && sl_has_image_name(strrchr(full, '/') + 1);
+    return is_picture ? put_off(err, walk, &walk->file_links, link->path, &link->like)
+                      : SL_OK;
+}
+
+/* Follows links to directories, then those that were met there, until there are none. */
+static enum sl_status follow_links(struct sl_error *err, struct walk *walk)
+{
+    enum sl_status status = SL_OK;
+    while (walk->links.n > 0 && status == SL_OK) {
+        struct link_row *links = NULL;
+        int64_t n = 0;
+        struct sl_text texts = walk->texts;
+        walk->texts = (struct sl_text){0};
+        /* Files put off in an earlier round keep their texts. */
+        struct pending *files = walk->file_links.items;
+        for (int64_t i = 0; i < walk->file_links.n && status == SL_OK; i++) {
+            const char *path = texts.text + files[i].text;
+            files[i].text = walk->texts.length;
+            sl_text_add_bytes(&walk->texts, path, strlen(path) + 1);
+        }
+        status = take_links(err, &walk->links, texts.text, &links, &n);
+        for (int64_t i = 0; i < n && status == SL_OK; i++) {
+            status = follow_link(err, walk, &links[i]);
+        }
+        sl_heap_free(links);
+        sl_text_finish(&texts);
+    }
+    return status;
+}
+
+/* Does the walk list the file behind a link under its own name already? */
+static bool is_listed(const struct walk *walk, const char *full)
+{
+    char real[SL_INDEX_PATH];
+    struct sl_place look;
+    if (realpath(full, real) == NULL) {
+        return false;
+    }
+    char *slash = strrchr(real, '/');
+    if (slash == NULL || !sl_has_image_name(slash + 1)) {
+        return false;
+    }
+    slash[slash == real ? 1 : 0] = '\0';
+    return sl_place_look(real, &look) && is_visited(&walk->visited, place_of(&look));
+}
+
+static enum sl_status add_file_links(struct sl_error *err, struct walk *walk)
+{
+    enum sl_status status = SL_OK;
+    struct link_row *links = NULL;
+    int64_t n = 0;
+    SL_TRY(take_links(err, &walk->file_links, walk->texts.text, &links, &n));
+    for (int64_t i = 0; i < n; i++) {
+        char full[SL_INDEX_PATH];
+        struct sl_place look;
         bool is_new = false;
-        SL_TRY(visit(err, &folder->visited, &info, &is_new));
-        return is_new ? walk(err, folder, path) : SL_OK;
-    }
-    if (S_ISREG(info.st_mode) && has_image_name(name)) {
-        return add_entry(err, folder, path, (int64_t)info.st_size);
-    }
-    return SL_OK;
-}
-
-static enum sl_status walk(struct sl_error *err, struct folder *folder, const char *below)
-{
-    char full[PATH_BYTES];
-    struct sl_dir_list list = {0};
-    enum sl_status status = SL_OK;
-    bool fits = below[0] == '\0' ? sl_text_copy(full, sizeof(full), folder->root)
-                                 : sl_path_join(full, sizeof(full), folder->root, below);
-    SL_ASSERT(fits);
-    SL_TRY(sl_dir_list(err, SL_ERROR_DATA, full, &list));
-    for (int64_t i = 0; i < list.n; i++) {
-        SL_TRY_OUT(walk_name(err, folder, below, list.names[i]));
-    }
-out:
-    sl_dir_list_finish(&list);
-    return status;
-}
-
-static int by_path(const void *a, const void *b)
-{
-    const struct entry *left = a, *right = b;
-    return strcmp(left->path, right->path);
-}
-
-/* ---- classes ----------------------------------------------------------------------- */
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Adds the first-level directories of a finished, sorted list of entries. */
-static enum sl_status note_classes(struct sl_error *err, const struct folder *from,
-                                   struct folder *to)
-{
-    char last[PATH_BYTES] = "";
-    const struct entry *entries = from->entries.items;
-    for (int64_t i = 0; i < from->entries.n; i++) {
-        size_t length = strcspn(entries[i].path, "/");
-        if (entries[i].path[length] == '\0' ||
-            (strncmp(last, entries[i].path, length) == 0 && last[length] == '\0')) {
+        if (!join_below(full, walk->root, links[i].path) || !sl_place_look(full, &look) ||
+            is_listed(walk, full)) {
             continue;
         }
-        memcpy(last, entries[i].path, length);
-        last[length] = '\0';
-        SL_TRY(list_grow(err, &to->classes, sizeof(const char *)));
-        const char **name = (const char **)to->classes.items + to->classes.n;
-        SL_TRY(sl_arena_text(err, to->arena, last, name));
-        to->classes.n++;
-    }
-    return SL_OK;
-}
-
-static void unique_classes(struct folder *folder)
-{
-    const char **names = folder->classes.items;
-    int64_t kept = 0;
-    if (folder->classes.n == 0) {
-        return;
-    }
-    qsort(names, (size_t)folder->classes.n, sizeof(*names), by_text);
-    for (int64_t i = 1; i < folder->classes.n; i++) {
-        if (strcmp(names[kept], names[i]) != 0) {
-            names[++kept] = names[i];
+        SL_TRY_OUT(visit(err, &walk->files, place_of(&look), &is_new));
+        if (is_new) {
+            SL_TRY_OUT(sl_builder_add(err, walk->builder, links[i].path, &links[i].like,
+                                      NULL, -1));
         }
-    }
-    folder->classes.n = kept + 1;
-}
-
-static void label_entries(struct folder *folder)
-{
-    char name[PATH_BYTES];
-    const char *key = name;
-    struct entry *entries = folder->entries.items;
-    for (int64_t i = 0; i < folder->entries.n && folder->classes.n > 0; i++) {
-        size_t length = strcspn(entries[i].path, "/");
-        if (entries[i].path[length] == '\0') {
-            continue; /* lies beside the class folders */
-        }
-        memcpy(name, entries[i].path, length);
-        name[length] = '\0';
-        const char **found =
-            bsearch(&key, folder->classes.items, (size_t)folder->classes.n,
-                    sizeof(const char *), by_text);
-        SL_ASSERT(found != NULL);
-        entries[i].label = (int)(found - (const char **)folder->classes.items);
-    }
-}
-
-/* ---- reading ----------------------------------------------------------------------- */
-
-static const struct entry *entry_of(const struct sl_reader *reader, int64_t i)
-{
-    const struct folder *folder = reader->state;
-    return (const struct entry *)folder->entries.items + i;
-}
-
-/* Reads until `size` bytes are in or the file ends; returns the bytes read, or -1. */
-static int64_t read_all(int file, unsigned char *dst, int64_t size)
-{
-    int64_t done = 0;
-    while (done < size) {
-        ssize_t got = read(file, dst + done, (size_t)(size - done));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return -1;
-        }
-        if (got == 0) {
-            break;
-        }
-        done += got;
-    }
-    return done;
-}
-
-/* Into the arena rather than the heap or a map: a worker's arena is warm after a few
- * files, and a file that shrinks under a map would end the process. */
-static enum sl_status slurp(struct sl_error *err, const char *path,
-                            const struct sl_decode_options *decode,
-                            struct sl_arena *arena, unsigned char **bytes, int64_t *size)
-{
-    struct stat info;
-    enum sl_status status = SL_OK;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0 || fstat(file, &info) != 0) {
-        status =
-            SL_FAIL(err, SL_ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
-        goto out;
-    }
-    SL_TRY_OUT(sl_bytes_check(err, path, (int64_t)info.st_size, decode));
-    SL_TRY_OUT(sl_arena_alloc(err, arena, (int64_t)info.st_size, 1, bytes));
-    *size = read_all(file, *bytes, (int64_t)info.st_size);
-    if (*size < 0) {
-        status =
-            SL_FAIL(err, SL_ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
     }
 out:
-    if (file >= 0) {
-        close(file);
-    }
+    sl_heap_free(links);
     return status;
 }
-
-static enum sl_status read_folder_part(struct sl_error *err,
-                                       const struct sl_reader *reader, int64_t i,
-                                       struct sl_part_wish *wish, struct sl_arena *arena,
-                                       struct sl_image *image)
-{
-    const struct folder *folder = reader->state;
-    struct sl_decode_options decode = folder->decode;
-    decode.part = wish;
-    char path[PATH_BYTES];
-    unsigned char *bytes = NULL;
-    int64_t size = 0;
-    SL_ASSERT(sl_path_join(path, sizeof(path), folder->root, entry_of(reader, i)->path));
-    SL_TRY(slurp(err, path, &folder->decode, arena, &bytes, &size));
-    return sl_decode(err, path, bytes, size, &decode, arena, image);
-}
-
-static enum sl_status read_folder(struct sl_error *err, const struct sl_reader *reader,
-                                  int64_t i, struct sl_arena *arena,
-                                  struct sl_image *image)
-{
-    return read_folder_part(err, reader, i, NULL, arena, image);
-}
-
-static void name_folder(const struct sl_reader *reader, int64_t i, char *dst, size_t size)
-{
-    const struct folder *folder = reader->state;
-    snprintf(dst, size, "%s/%s", folder->root, entry_of(reader, i)->path);
-}
-
-static int label_folder(const struct sl_reader *reader, int64_t i)
-{
-    return entry_of(reader, i)->label;
-}
-
-static const char *class_name_folder(const struct sl_reader *reader, int label)
-{
-    const struct folder *folder = reader->state;
-    return ((const char *const *)folder->classes.items)[label];
-}
-
-static const char *word_folder(const struct sl_reader *reader)
-{
-    (void)reader;
-    return "folder";
-}
-
-static void folder_finish(struct folder *folder)
-{
-    sl_heap_free(folder->entries.items);
-    sl_heap_free(folder->classes.items);
-    sl_heap_free(folder->visited.items);
-    sl_arena_destroy(folder->arena);
-    memset(folder, 0, sizeof(*folder));
-}
-
-static void close_folder(struct sl_reader *reader)
-{
-    struct folder *folder = reader->state;
-    if (folder != NULL) {
-        folder_finish(folder);
-        sl_heap_free(folder);
-        reader->state = NULL;
-    }
-}
-
-static const struct sl_reader_kind folder_kind = {
-    .read = read_folder,
-    .read_part = read_folder_part,
-    .name = name_folder,
-    .label = label_folder,
-    .class_name = class_name_folder,
-    .word = word_folder,
-    .mean_std = sl_mean_std_imagenet,
-    .close = close_folder,
-};
 
 /* ---- opening ----------------------------------------------------------------------- */
 
-/* The part's directory below `path`; false when there is none. Without train/ the tree is
- * one part, whatever else it holds. */
-static bool part_path(const char *path, enum sl_part part, char *dst, size_t size)
+/* Name of the part's directory below `path`, or NULL. */
+static const char *part_name(const char *path, enum sl_part part)
 {
     static const char *const names[2][2] = {{"train", NULL}, {"val", "test"}};
     for (int i = 0; i < 2 && names[part][i] != NULL; i++) {
-        if (sl_path_join(dst, size, path, names[part][i]) &&
-            sl_path_kind(dst) == SL_PATH_DIRECTORY) {
-            return true;
+        char dir[SL_INDEX_PATH];
+        if (sl_path_join(dir, sizeof(dir), path, names[part][i]) &&
+            sl_path_kind(dir) == SL_PATH_DIRECTORY) {
+            return names[part][i];
         }
     }
-    return false;
+    return NULL;
 }
 
-void sl_folder_parts(const char *path, struct sl_parts *parts)
+/* Without train/ the tree is one part, whatever else it holds. */
+static enum sl_status walk_parts(struct sl_error *err, struct walk *walk)
 {
-    char below[PATH_BYTES];
-    parts->train = part_path(path, SL_PART_TRAIN, below, sizeof(below));
-    parts->test = parts->train && part_path(path, SL_PART_TEST, below, sizeof(below));
+    struct sl_place look;
+    const char *train = part_name(walk->root, SL_PART_TRAIN);
+    const char *test = part_name(walk->root, SL_PART_TEST);
+    struct sl_build_dir like = {.part = SL_PART_TRAIN};
+    if (train == NULL) {
+        SL_TRY(walk_tree(err, walk, "", &like));
+        SL_TRY(follow_links(err, walk));
+        return add_file_links(err, walk);
+    }
+    walk->builder->parted = true;
+    /* A part that comes or goes changes the root. */
+    if (sl_place_look(walk->root, &look)) {
+        SL_TRY(sl_builder_place(err, walk->builder, "", &look));
+    }
+    like.below = (uint32_t)strlen(train) + 1;
+    SL_TRY(walk_tree(err, walk, train, &like));
+    if (test != NULL) {
+        like = (struct sl_build_dir){.part = SL_PART_TEST,
+                                     .below = (uint32_t)strlen(test) + 1};
+        SL_TRY(walk_tree(err, walk, test, &like));
+    }
+    SL_TRY(follow_links(err, walk));
+    return add_file_links(err, walk);
 }
 
-/* Fills a zeroed folder with the sorted entries below a root. */
-static enum sl_status folder_scan(struct sl_error *err, const char *root,
-                                  struct folder *folder)
+static enum sl_status scan(struct sl_error *err, const char *root, const char *key,
+                           struct sl_index *index)
 {
-    struct stat info;
-    bool is_new = false;
-    SL_TRY(sl_arena_create(err, 64 * 1024, &folder->arena));
-    SL_TRY(sl_arena_text(err, folder->arena, root, &folder->root));
-    if (stat(root, &info) == 0) {
-        SL_TRY(visit(err, &folder->visited, &info, &is_new));
-    }
-    SL_TRY(walk(err, folder, ""));
-    if (folder->entries.n > 0) {
-        qsort(folder->entries.items, (size_t)folder->entries.n, sizeof(struct entry),
-              by_path);
-    }
-    return SL_OK;
-}
-
-/* A class has the same number in both parts: the other part's directories count as well.
- */
-static enum sl_status other_classes(struct sl_error *err, const char *path,
-                                    enum sl_part part, struct folder *folder)
-{
-    char root[PATH_BYTES];
-    struct folder other = {0};
-    enum sl_part other_part = part == SL_PART_TRAIN ? SL_PART_TEST : SL_PART_TRAIN;
-    if (!part_path(path, other_part, root, sizeof(root))) {
-        return SL_OK;
-    }
-    enum sl_status status = folder_scan(err, root, &other);
+    struct sl_builder builder = {0};
+    struct walk walk = {.root = root, .builder = &builder};
+    enum sl_status status = walk_parts(err, &walk);
     if (status == SL_OK) {
-        status = note_classes(err, &other, folder);
+        status = sl_builder_freeze(err, &builder, key, index);
     }
-    folder_finish(&other);
+    sl_builder_finish(&builder);
+    sl_heap_free(walk.visited.items);
+    sl_heap_free(walk.files.items);
+    sl_heap_free(walk.dirs.items);
+    sl_heap_free(walk.links.items);
+    sl_heap_free(walk.file_links.items);
+    sl_text_finish(&walk.texts);
     return status;
 }
 
-enum sl_status sl_folder_open(struct sl_error *err, const char *path, enum sl_part part,
-                              const struct sl_decode_options *decode,
+static enum sl_status begin(struct sl_error *err, const struct sl_source_config *config,
+                            struct sl_reader *reader, struct sl_collection **collection,
+                            char **key)
+{
+    if (strlen(config->data) > SL_INDEX_PATH - 1) {
+        return SL_FAIL(err, SL_ERROR_DATA, "%s: the path is longer than %d bytes",
+                       config->data, SL_INDEX_PATH - 1);
+    }
+    SL_TRY(sl_collection_create(err, "folder", config->data, &config->decode, reader,
+                                collection));
+    return sl_cache_key(err, "folder", config->data, key);
+}
+
+enum sl_status sl_folder_open_cached(struct sl_error *err,
+                                     const struct sl_source_config *config,
+                                     struct sl_reader *reader, bool *found)
+{
+    struct sl_collection *collection = NULL;
+    char *key = NULL;
+    double begun = sl_clock();
+    *found = false;
+    if (config->cache_directory == NULL) {
+        return SL_OK;
+    }
+    enum sl_status status = begin(err, config, reader, &collection, &key);
+    if (status == SL_OK) {
+        *found =
+            sl_cache_load(config->cache_directory, key, config->data, &collection->index);
+    }
+    if (*found) {
+        sl_collection_note(collection, true, begun);
+    }
+    if (!*found && reader->kind != NULL) {
+        reader->kind->close(reader);
+        *reader = (struct sl_reader){0};
+    }
+    sl_heap_free(key);
+    return status;
+}
+
+enum sl_status sl_folder_open(struct sl_error *err, const struct sl_source_config *config,
                               struct sl_reader *reader)
 {
-    char root[PATH_BYTES];
-    struct folder *folder = NULL;
-    struct sl_parts parts;
-    *reader = (struct sl_reader){.kind = &folder_kind};
-    SL_TRY(sl_heap_alloc(err, "folder", 1, sizeof(*folder), &folder));
-    reader->state = folder;
-    folder->decode = *decode;
-    sl_folder_parts(path, &parts);
-    if (!parts.train || !part_path(path, part, root, sizeof(root))) {
-        if (!sl_text_copy(root, sizeof(root), path)) {
-            return SL_FAIL(err, SL_ERROR_DATA, "%s: the path is longer than %d bytes",
-                           path, PATH_BYTES - 1);
-        }
+    struct sl_collection *collection = NULL;
+    char *key = NULL;
+    int64_t begun_s = sl_time_now();
+    double begun = sl_clock();
+    enum sl_status status = begin(err, config, reader, &collection, &key);
+    if (status == SL_OK) {
+        status = scan(err, config->data, key, &collection->index);
     }
-    SL_TRY(folder_scan(err, root, folder));
-    if (folder->entries.n == 0) {
-        return SL_FAIL(err, SL_ERROR_DATA,
-                       "%s: no images in this folder or below it (looked for .jpg .jpeg "
-                       ".png .webp .bmp .tif .tiff .pbm .pgm .ppm .pnm); give the folder "
-                       "that holds them",
-                       root);
+    if (status == SL_OK) {
+        sl_collection_note(collection, false, begun);
+        sl_cache_store(config->cache_directory, &collection->index, begun_s);
     }
-    SL_TRY(note_classes(err, folder, folder));
-    if (parts.train) {
-        SL_TRY(other_classes(err, path, part, folder));
-    }
-    unique_classes(folder);
-    label_entries(folder);
-    reader->count = folder->entries.n;
-    reader->n_classes = (int)folder->classes.n;
-    reader->fingerprint = SL_HASH_START;
-    const struct entry *entries = folder->entries.items;
-    for (int64_t i = 0; i < folder->entries.n; i++) {
-        const struct entry *e = &entries[i];
-        reader->fingerprint = sl_hash(reader->fingerprint, e->path, strlen(e->path) + 1);
-        reader->fingerprint = sl_hash(reader->fingerprint, &e->size, sizeof(e->size));
-    }
-    return SL_OK;
+    sl_heap_free(key);
+    return status;
 }

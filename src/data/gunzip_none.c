@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stands in for gunzip.c in a build without zlib: gzipped IDX files are recognised, and
+ * Stands in for gunzip.c in a build without zlib: packed files are recognised, and
  * the message says how to use them all the same. Invariant: exactly one of the two files
  * is in a build.
  */
@@ -18,4 +18,27 @@ enum sl_status sl_gunzip_idx(struct sl_error *err, const char *name,
     return SL_FAIL(err, SL_ERROR_DATA,
                    "%s: this build reads no gzip; unpack the file with gunzip first",
                    name);
+}
+
+enum sl_status sl_inflate_at(struct sl_error *err, const char *name, int fd, int64_t at,
+                             unsigned char *dst, int64_t size)
+{
+    (void)fd;
+    (void)at;
+    (void)dst;
+    (void)size;
+    return SL_FAIL(err, SL_ERROR_DATA,
+                   "%s: this build unpacks nothing (zlib was left out); make the zip "
+                   "without compression (zip -0)",
+                   name);
+}
+
+enum sl_status sl_gunzip_file(struct sl_error *err, const char *path, const char *target,
+                              int64_t limit)
+{
+    (void)target;
+    (void)limit;
+    return SL_FAIL(err, SL_ERROR_DATA,
+                   "%s: this build unpacks nothing (zlib was left out); gunzip it first",
+                   path);
 }

@@ -5,7 +5,7 @@
  * and an order over their pictures; nothing changes after opening. Invariant: picture i
  * is found in two look-ups and depends on files and settings alone.
  */
-#include "data/data_int.h"
+#include "data/index_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ struct sl_source {
     int n_members;
     int32_t *order; /* of the limit; NULL = as they come */
     int64_t count;
-    bool was_split;
+    bool was_split, has_parts;
     int channels;
     int n_classes;
     const char **class_names; /* borrowed from the readers */
@@ -85,51 +85,93 @@ static enum sl_status split(struct sl_error *err, const struct sl_source_config 
     return SL_OK;
 }
 
-static enum sl_status open_member(struct sl_error *err,
-                                  const struct sl_source_config *config,
-                                  struct member *member, bool *was_split)
+static bool ends(const char *text, const char *end)
 {
-    struct sl_parts parts = {true, true};
+    size_t n = strlen(text), m = strlen(end);
+    while (n > 1 && text[n - 1] == '/') {
+        n--;
+    }
+    return n >= m && strncmp(text + n - m, end, m) == 0;
+}
+
+static enum sl_status open_path(struct sl_error *err,
+                                const struct sl_source_config *config,
+                                struct sl_reader *reader)
+{
     const char *data = config->data;
-    enum sl_path_kind kind = sl_procedural_is(data) ? SL_PATH_OTHER : sl_path_kind(data);
-    enum { PROCEDURAL, RAW, FOLDER } reader = PROCEDURAL;
+    enum sl_path_kind kind = sl_path_kind(data);
+    bool is_pattern = strchr(data, '{') != NULL;
+    if (ends(data, ".lmdb")) {
+        return sl_lmdb_open(err, config, reader);
+    }
+    if (sl_archive_is(data) && (kind == SL_PATH_FILE || is_pattern)) {
+        return sl_archive_open(err, config, reader);
+    }
     if (kind == SL_PATH_MISSING) {
         return SL_FAIL(err, SL_ERROR_DATA,
-                       "%s: no such file or directory; DATA is a folder of images, a "
-                       "folder of CIFAR or IDX files, or synthetic:",
+                       "%s: no such file or directory; DATA is a folder of images, "
+                       "archives, a list file, a folder of CIFAR or IDX files, or "
+                       "synthetic: (see `slimclr list formats`)",
                        data);
     }
-    if (kind != SL_PATH_OTHER && sl_raw_probe(data, &parts)) {
-        reader = RAW;
-    } else if (kind == SL_PATH_DIRECTORY) {
-        reader = FOLDER;
-        sl_folder_parts(data, &parts);
-    } else if (!sl_procedural_is(data)) {
+    if (kind != SL_PATH_DIRECTORY) {
         return SL_FAIL(err, SL_ERROR_DATA,
-                       "%s: not a known kind of data: a single file must be a CIFAR "
-                       "*_batch*.bin, train.bin or test.bin, or an IDX "
-                       "*-images-idx3-ubyte[.gz]",
+                       "%s: not a known kind of data: a single file must be an archive "
+                       "(.tar .tar.gz .zip), an .lmdb, a CIFAR *_batch*.bin, train.bin "
+                       "or test.bin, or an IDX *-images-idx3-ubyte[.gz]; a list of "
+                       "files is named with @ in front",
                        data);
     }
-    bool has_both = parts.train && parts.test;
-    enum sl_part part = has_both     ? config->part
-                        : parts.test ? SL_PART_TEST
-                                     : SL_PART_TRAIN;
-    switch (reader) {
-    case PROCEDURAL:
-        SL_TRY(sl_procedural_open(err, data, part, &member->reader));
-        break;
-    case RAW:
-        SL_TRY(sl_raw_open(err, data, part, &member->reader));
-        break;
-    case FOLDER:
-        SL_TRY(sl_folder_open(err, data, part, &config->decode, &member->reader));
-        break;
+    return sl_archive_is_folder(data) ? sl_archive_open(err, config, reader)
+                                      : sl_folder_open(err, config, reader);
+}
+
+/* Takes the part that is meant, or the only one there is. */
+static enum sl_part choose_part(const struct sl_source_config *config,
+                                const struct sl_parts *parts)
+{
+    bool has_both = parts->train && parts->test;
+    return has_both ? config->part : parts->test ? SL_PART_TEST : SL_PART_TRAIN;
+}
+
+static enum sl_status open_reader(struct sl_error *err,
+                                  const struct sl_source_config *config,
+                                  struct sl_reader *reader, struct sl_parts *parts)
+{
+    const char *data = config->data;
+    bool found = false;
+    *parts = (struct sl_parts){true, true};
+    if (sl_procedural_is(data)) {
+        return sl_procedural_open(err, data, config->part, reader);
     }
+    if (sl_path_kind(data) == SL_PATH_DIRECTORY) {
+        /* Before anything else reads the directory, which may be large. */
+        SL_TRY(sl_folder_open_cached(err, config, reader, &found));
+    }
+    if (found) {
+        ; /* known, and unchanged */
+    } else if (sl_list_is(data)) {
+        SL_TRY(sl_list_open(err, config, reader));
+    } else if (sl_raw_probe(data, parts)) {
+        return sl_raw_open(err, data, choose_part(config, parts), reader);
+    } else {
+        SL_TRY(open_path(err, config, reader));
+    }
+    sl_collection_parts(reader, parts);
+    return sl_collection_take(err, data, choose_part(config, parts), reader);
+}
+
+static enum sl_status open_member(struct sl_error *err,
+                                  const struct sl_source_config *config,
+                                  struct member *member, struct sl_source *source)
+{
+    struct sl_parts parts;
+    SL_TRY(open_reader(err, config, &member->reader, &parts));
     member->count = member->reader.count;
-    if (!has_both && !config->whole) {
+    source->has_parts = parts.train && parts.test;
+    if (!source->has_parts && !config->whole) {
         SL_TRY(split(err, config, member));
-        *was_split = true;
+        source->was_split = true;
     }
     return SL_OK;
 }
@@ -241,7 +283,7 @@ static enum sl_status open_members(struct sl_error *err,
         struct member *member = &source->members[m];
         one.data = data[m];
         source->n_members = m + 1;
-        SL_TRY(open_member(err, &one, member, &source->was_split));
+        SL_TRY(open_member(err, &one, member, source));
         member->first = source->count;
         source->count += member->count;
     }
@@ -344,6 +386,11 @@ bool sl_source_was_split(const struct sl_source *source)
     return source->was_split;
 }
 
+bool sl_source_has_parts(const struct sl_source *source)
+{
+    return source->has_parts;
+}
+
 void sl_source_name(const struct sl_source *source, int64_t i, char *dst, size_t size)
 {
     int64_t at = 0;
@@ -404,4 +451,17 @@ enum sl_status sl_source_read(struct sl_error *err, const struct sl_source *sour
     const struct member *member = find(source, i, &at);
     SL_TRY(member->reader.kind->read(err, &member->reader, at, arena, image));
     return sl_pixels_set_channels(err, arena, image, source->channels);
+}
+
+enum sl_status sl_source_bytes(struct sl_error *err, const struct sl_source *source,
+                               int64_t i, struct sl_arena *arena, unsigned char **bytes,
+                               int64_t *size)
+{
+    int64_t at = 0;
+    const struct member *member = find(source, i, &at);
+    *bytes = NULL;
+    *size = 0;
+    return member->reader.kind->bytes == NULL
+               ? SL_OK
+               : member->reader.kind->bytes(err, &member->reader, at, arena, bytes, size);
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -108,7 +109,7 @@ struct sl_arena *kit_arena(void)
 
 void kit_write(const char *path, const void *bytes, size_t size)
 {
-    char dir[1024];
+    char dir[4096];
     err = (struct sl_error){0};
     assert_true(sl_text_copy(dir, sizeof(dir), path));
     char *slash = strrchr(dir, '/');
@@ -117,6 +118,23 @@ void kit_write(const char *path, const void *bytes, size_t size)
         must(sl_dir_create(&err, dir));
     }
     must(sl_file_write(&err, path, bytes, size));
+}
+
+void kit_remove(const char *path)
+{
+    struct sl_dir_list list = {0};
+    struct sl_error ignored = {0};
+    if (unlink(path) == 0 || sl_path_kind(path) == SL_PATH_MISSING) {
+        return;
+    }
+    must(sl_dir_list(&ignored, SL_ERROR_RUN, path, &list));
+    for (int64_t i = 0; i < list.n; i++) {
+        char below[4096];
+        assert_true(sl_path_join(below, sizeof(below), path, list.names[i]));
+        kit_remove(below);
+    }
+    sl_dir_list_finish(&list);
+    assert_int_equal(rmdir(path), 0);
 }
 
 void kit_write_ppm(const char *path, int height, int width, int key)

@@ -24,6 +24,8 @@ struct sl_arena *kit_arena(void);
 
 /* Writes a file, with its folders, below the test's own directory. */
 void kit_write(const char *path, const void *bytes, size_t size);
+/* Removes a file or a folder with all in it, if it is there: what an earlier run left. */
+void kit_remove(const char *path);
 /* A P6 picture whose pixels depend on `key` alone. */
 void kit_write_ppm(const char *path, int height, int width, int key);
 /* Copies `bytes` bytes of a golden file (all when negative). */
