@@ -43,6 +43,7 @@ void cli_progress_end(void);
 /* Sub-commands: argv without "slimclr SUB". Each returns the exit status. */
 int cmd_pretrain(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_info(int argc, char **argv);

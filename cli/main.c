@@ -28,6 +28,11 @@ static const struct command commands[] = {
      "eval knn|linear RUN|CKPT DATA [options]",
      "judge each width: nearest neighbours, linear probes",
      {"eval knn", "eval linear"}},
+    {"pack",
+     cmd_pack,
+     "pack DATA -o NAME [options]",
+     "pictures into tar shards (WebDataset), smaller if asked",
+     {"pack", NULL}},
     {"plan",
      cmd_plan,
      "plan [options]",
@@ -111,8 +116,7 @@ static int print_command_help(const struct command *command)
 
 static int unknown(const char *name)
 {
-    static const char *const later[] = {"embed", "export", "report",
-                                        "check", "stats",  "pack"};
+    static const char *const later[] = {"embed", "export", "report", "check", "stats"};
     for (int i = 0; i < (int)(sizeof later / sizeof later[0]); i++) {
         if (strcmp(later[i], name) == 0) {
             (void)fprintf(

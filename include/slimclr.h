@@ -69,8 +69,8 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "plan", "bench step", "bench loader",
- * "bench ops". */
+/* `command`: "pretrain", "eval knn", "eval linear", "pack", "plan", "bench step",
+ * "bench loader", "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -135,6 +135,19 @@ slim_status slim_eval_knn(const slim_options *options, const char *model,
                           const char *data, slim_scores *scores, slim_error *error);
 slim_status slim_eval_linear(const slim_options *options, const char *model,
                              const char *data, slim_scores *scores, slim_error *error);
+
+/* ---- data -------------------------------------------------------------------------- */
+
+typedef struct slim_packed {
+    int64_t pictures, damaged; /* in the shards; left out */
+    int64_t shards, kept;      /* all; those that were finished before */
+    int64_t bytes;
+} slim_packed;
+/* `slimclr pack`: one DATA into tar shards (WebDataset layout) named by key "out".
+ * Finished shards of the same command are kept. hooks->stop_requested is asked after each
+ * picture; hooks may be NULL. */
+slim_status slim_pack(const slim_options *options, const char *data,
+                      const slim_hooks *hooks, slim_packed *packed, slim_error *error);
 
 /* ---- models ------------------------------------------------------------------------ */
 

@@ -263,6 +263,38 @@ static const struct sl_key cache_keys[] = {
      .help = "Keep nothing, and look at the data afresh."},
 };
 
+/* Pictures into shards. */
+static const struct sl_key pack_keys[] = {
+    {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
+     .argument = "NAME",
+     .help = "Shards are NAME-000000.tar and so on; in a folder DIR, "
+             "DIR/DIR-000000.tar."},
+    {.name = "max-side", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 65535,
+     .argument = "PX",
+     .help = "Longer side of the pictures at most; larger ones are shrunk; 0 = as they "
+             "are."},
+    {.name = "quality", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 100,
+     .argument = "Q",
+     .help = "JPEG quality; 0 = JPEG files that fit stay as they are, others get 95."},
+    {.name = "shard-size", .type = SL_KEY_INT, .initial = "268435456", .low = 4096,
+     .high = 1099511627776.0, .argument = "BYTES",
+     .help = "A shard ends before it would grow larger."},
+    {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
+     .argument = "N",
+     .help = "Only the first N pictures of each part, in a fixed shuffled order; 0 = "
+             "all."},
+    {.name = "seed", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 9007199254740992, .argument = "N",
+     .help = "Of the order of --limit."},
+    {.name = "on-bad-image", .type = SL_KEY_CHOICE, .initial = "skip",
+     .choices = "skip|stop", .argument = "WHAT",
+     .help = "Damaged pictures: left out and listed, or an error."},
+    {.name = "max-bad", .type = SL_KEY_TEXT, .initial = "10%", .argument = "X",
+     .help = "Share of damaged pictures above which packing stops."},
+    {.name = "overwrite", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Pack afresh over shards of that name."},
+};
+
 /* What plan shows besides its table. */
 static const struct sl_key plan_keys[] = {
     {.name = "ops", .type = SL_KEY_BOOL, .initial = "no",
@@ -383,6 +415,7 @@ static const struct {
     {"pretrain",
      {PART(training_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
+    {"pack", {PART(pack_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"bench step",
      {PART(training_keys), PART(device_keys), PART(worker_keys), PART(output_keys)}},
     {"bench ops",

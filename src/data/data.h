@@ -319,4 +319,35 @@ const char *sl_loader_bad_reason(const struct sl_loader *loader, int64_t i);
 enum sl_status sl_loader_recall_bad(struct sl_error *err, struct sl_loader *loader,
                                     int32_t id, const char *reason);
 
+/* ---- packing (pack.c) -------------------------------------------------------------- */
+
+/* Pictures into tar shards (WebDataset layout): members 00000012.jpg and, where a label
+ * is known, 00000012.cls, by number. The bytes of the shards are a function of pictures
+ * and settings, not of workers or of having been stopped in between. */
+struct sl_pack_config {
+    /* One source, or the train and the test part of one DATA, whose members then lie
+     * under train/ and val/. Borrowed. */
+    const struct sl_source *sources[2];
+    int n_sources;
+    const char *out;     /* "dir/name": dir/name-000000.tar …, name.pack, beside them */
+    int max_side;        /* longer side at most so many pixels; 0 = as it is */
+    int quality;         /* of JPEG, 1-100; 0 = JPEG that fits stays as it is, else 95 */
+    int64_t shard_bytes; /* a shard ends before it would grow larger */
+    int n_workers;
+    enum sl_bad_policy bad_policy; /* SL_BAD_SKIP or SL_BAD_STOP */
+    double max_bad;
+    bool overwrite; /* begin afresh over shards of other settings */
+    bool (*stop_requested)(void *context); /* may be NULL */
+    void *context;
+};
+struct sl_pack_result {
+    int64_t n_pictures, n_bad, n_shards, n_kept; /* shards that were there already */
+    int64_t bytes;
+};
+/* Goes on after the shards that are finished, when name.pack says they are of the same
+ * pictures and settings; SL_ERROR_USAGE when they are not. A shard has its name when it
+ * is complete. SL_STOPPED when asked to stop. */
+enum sl_status sl_pack(struct sl_error *err, const struct sl_pack_config *config,
+                       struct sl_pack_result *result);
+
 #endif

@@ -184,6 +184,19 @@ enum sl_status sl_inflate_at(struct sl_error *err, const char *name, int fd, int
 enum sl_status sl_gunzip_file(struct sl_error *err, const char *path, const char *target,
                               int64_t limit);
 
+/* jpeg_write.c or jpeg_write_none.c: RGB pixels as a baseline JPEG, appended to `out`. */
+enum sl_status sl_jpeg_encode(struct sl_error *err, const struct sl_image *image,
+                              int quality, struct sl_text *out);
+
+/* tar_write.c: one member of a tar archive that is the same wherever and whenever it is
+ * made; the name has at most 99 bytes. Then the end of the archive. */
+enum { SL_TAR_BLOCK = 512 };
+enum sl_status sl_tar_member(struct sl_error *err, struct sl_file_writer *writer,
+                             const char *name, const void *bytes, int64_t size);
+enum sl_status sl_tar_end(struct sl_error *err, struct sl_file_writer *writer);
+/* Bytes that a member of this size takes, with its header. */
+int64_t sl_tar_bytes(int64_t size);
+
 /* procedural.c */
 bool sl_procedural_is(const char *data);
 enum sl_status sl_procedural_open(struct sl_error *err, const char *data,
