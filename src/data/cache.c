@@ -58,9 +58,10 @@ enum sl_status sl_cache_key(struct sl_error *err, const char *kind, const char *
 {
     char real[SL_INDEX_PATH];
     const char *named = realpath(path, real) != NULL ? real : path;
-    size_t size = strlen(kind) + strlen(named) + 2;
+    size_t size = strlen(kind) + strlen(named) + 19;
     SL_TRY(sl_heap_alloc(err, "name of an index", (int64_t)size, 1, key));
-    (void)snprintf(*key, size, "%s %s", kind, named);
+    (void)snprintf(*key, size, "%s-%016llx %s", kind,
+                   (unsigned long long)sl_image_names_hash(), named);
     return SL_OK;
 }
 

@@ -30,6 +30,15 @@ bool sl_has_image_name(const char *name)
     return false;
 }
 
+uint64_t sl_image_names_hash(void)
+{
+    uint64_t hash = SL_HASH_START;
+    for (int i = 0; i < SL_COUNT(extensions); i++) {
+        hash = sl_hash(hash, extensions[i], strlen(extensions[i]) + 1);
+    }
+    return hash;
+}
+
 /* ---- adding ------------------------------------------------------------------------ */
 
 enum sl_status sl_rows_grow(struct sl_error *err, struct sl_rows *rows, size_t size)

@@ -147,6 +147,9 @@ void sl_builder_finish(struct sl_builder *builder);
 
 /* The extension of a file that is taken for a picture, in either case. */
 bool sl_has_image_name(const char *name);
+/* Changes with the list of extensions: an index made with another one is another index.
+ */
+uint64_t sl_image_names_hash(void);
 
 /* ---- the cache of indices (cache.c) ------------------------------------------------ */
 
@@ -158,7 +161,8 @@ bool sl_place_same(const struct sl_place *a, const struct sl_place *b);
 bool sl_place_is_fresh(const struct sl_place *place, int64_t since_s);
 int64_t sl_time_now(void);
 
-/* "folder /canonical/path": what a cached index is known by. Heap. */
+/* "folder-HASH /canonical/path": what a cached index is known by; HASH is of the names
+ * taken for pictures. Heap. */
 enum sl_status sl_cache_key(struct sl_error *err, const char *kind, const char *path,
                             char **key);
 /* The cached index of `key`, when there is one, whole and still true: each place, below
