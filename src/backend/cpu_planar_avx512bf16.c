@@ -42,12 +42,9 @@ struct shuffle {
 
 static struct shuffle shuffle_of(int pairs, bool to_planes)
 {
-    struct shuffle shuffle;
+    struct shuffle shuffle = {0};
     for (int made = 0; made < pairs; made++) {
         int32_t lanes[SL_LANES];
-        for (int source = 0; source < pairs; source++) {
-            shuffle.from[made][source] = 0;
-        }
         for (int l = 0; l < SL_LANES; l++) {
             const int value = to_planes ? l * pairs + made : made * SL_LANES + l;
             const int source = to_planes ? value / SL_LANES : value % pairs;
