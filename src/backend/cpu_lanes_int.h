@@ -16,7 +16,7 @@ enum { SL_LANES = 16 };
 /* The first n of 16 lanes. */
 static inline __mmask16 sl_lanes_first(int64_t n)
 {
-    return n >= SL_LANES ? (__mmask16)0xffff : (__mmask16)((1U << n) - 1U);
+    return (__mmask16)(n >= SL_LANES ? 0xffffU : (1U << n) - 1U);
 }
 
 /* Lanes that are left out are 0, and their memory is not touched. */

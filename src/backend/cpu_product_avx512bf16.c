@@ -6,7 +6,8 @@
  */
 #include "backend/cpu_product_int.h"
 
-#include <immintrin.h>
+#include "backend/cpu_lanes_int.h"
+
 #include <string.h>
 
 enum { ROWS_MOST = 12, VECTORS_MOST = 3 };
@@ -190,6 +191,5 @@ void sl_cpu_product_bf16(const struct sl_cpu_product *p, int64_t columns, uint16
 {
     const struct target to = {.c = c, .row = c_row, .is_bf16 = true, .add = add};
     const int64_t rest = columns % SL_CPU_LANES;
-    product(p, to, sizeof(*c),
-            rest == 0 ? (__mmask16)0xffff : (__mmask16)((1U << rest) - 1U));
+    product(p, to, sizeof(*c), sl_lanes_first(rest == 0 ? SL_LANES : rest));
 }
