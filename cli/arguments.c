@@ -30,6 +30,24 @@ int cli_usage(const char *command, const char *format, ...)
     return SLIM_ERROR_USAGE;
 }
 
+int cli_print_text(const char *command, slim_status status, char *text,
+                   const slim_error *error)
+{
+    int code = (int)status;
+    if (status != SLIM_OK) {
+        code = cli_fail(command, error);
+    } else {
+        cli_progress_end();
+        (void)fputs(text, stdout);
+        size_t length = strlen(text);
+        if (length > 0 && text[length - 1] != '\n') {
+            (void)fputs("\n", stdout);
+        }
+    }
+    slim_text_free(text);
+    return code;
+}
+
 /* Writes words after column `at`, wrapped and indented to HELP_COLUMN. */
 static void print_wrapped(const char *text, int at)
 {

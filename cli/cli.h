@@ -29,6 +29,9 @@ void cli_arguments_finish(struct cli_arguments *arguments);
 /* Prints "slimclr COMMAND: TEXT" and returns the exit status. */
 int cli_fail(const char *command, const slim_error *error);
 int cli_usage(const char *command, const char *format, ...);
+/* Prints a text of the library, which is given away, or its error; the exit status. */
+int cli_print_text(const char *command, slim_status status, char *text,
+                   const slim_error *error);
 /* Help of one command from its table of keys. */
 void cli_help_options(const char *command);
 
@@ -43,6 +46,7 @@ void cli_progress_end(void);
 /* Sub-commands: argv without "slimclr SUB". Each returns the exit status. */
 int cmd_pretrain(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

@@ -28,24 +28,6 @@ int cmd_pretrain(int argc, char **argv)
     return code;
 }
 
-/* Prints a text of the library, or its error. */
-static int print_text(const char *command, slim_status status, char *text,
-                      const slim_error *error)
-{
-    int code = (int)status;
-    if (status != SLIM_OK) {
-        code = cli_fail(command, error);
-    } else {
-        (void)fputs(text, stdout);
-        size_t length = strlen(text);
-        if (length > 0 && text[length - 1] != '\n') {
-            (void)fputs("\n", stdout);
-        }
-    }
-    slim_text_free(text);
-    return code;
-}
-
 static int no_places(const char *command, const struct cli_arguments *arguments)
 {
     return arguments->n_places == 0
@@ -64,7 +46,7 @@ int cmd_plan(int argc, char **argv)
         char *text = NULL;
         cli_log_open(&arguments);
         slim_status status = slim_plan(arguments.options, arguments.json, &text, &error);
-        code = print_text("plan", status, text, &error);
+        code = cli_print_text("plan", status, text, &error);
     }
     cli_arguments_finish(&arguments);
     return code;
@@ -91,7 +73,7 @@ static int run_bench(const char *command, const struct cli_arguments *arguments)
                              ? slim_bench_loader(arguments->options, arguments->places,
                                                  arguments->n_places, &text, &error)
                              : slim_bench_step(arguments->options, &text, &error);
-    return print_text(command, status, text, &error);
+    return cli_print_text(command, status, text, &error);
 }
 
 int cmd_bench(int argc, char **argv)
@@ -129,7 +111,7 @@ int cmd_info(int argc, char **argv)
         return cli_usage("info", "takes nothing but --json, and got '%s'", argv[1]);
     }
     slim_status status = slim_info(json, &text, &error);
-    return print_text("info", status, text, &error);
+    return cli_print_text("info", status, text, &error);
 }
 
 int cmd_list(int argc, char **argv)
@@ -140,5 +122,5 @@ int cmd_list(int argc, char **argv)
         return cli_usage("list", "say what: archs, methods, recipes or formats");
     }
     slim_status status = slim_list(argv[1], &text, &error);
-    return print_text("list", status, text, &error);
+    return cli_print_text("list", status, text, &error);
 }

@@ -28,6 +28,11 @@ static const struct command commands[] = {
      "eval knn|linear RUN|CKPT DATA [options]",
      "judge each width: nearest neighbours, linear probes",
      {"eval knn", "eval linear"}},
+    {"check",
+     cmd_check,
+     "check DATA [options]",
+     "read every picture: damaged, twice there, tiny, odd",
+     {"check", NULL}},
     {"pack",
      cmd_pack,
      "pack DATA -o NAME [options]",
@@ -116,7 +121,7 @@ static int print_command_help(const struct command *command)
 
 static int unknown(const char *name)
 {
-    static const char *const later[] = {"embed", "export", "report", "check", "stats"};
+    static const char *const later[] = {"embed", "export", "report", "stats"};
     for (int i = 0; i < (int)(sizeof later / sizeof later[0]); i++) {
         if (strcmp(later[i], name) == 0) {
             (void)fprintf(

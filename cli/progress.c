@@ -17,7 +17,7 @@ static const double PLAIN_EVERY_S = 10.0;
 
 static struct {
     bool terminal, quiet, verbose, drawn;
-    double last;
+    double opened, last;
 } screen;
 
 static volatile sig_atomic_t stop_asked;
@@ -53,7 +53,7 @@ void cli_log_open(const struct cli_arguments *arguments)
     screen.terminal = isatty(STDERR_FILENO) != 0;
     screen.quiet = arguments->quiet;
     screen.verbose = arguments->verbose;
-    screen.last = now();
+    screen.opened = screen.last = now();
     slim_log_to(line, NULL);
 }
 
@@ -89,6 +89,25 @@ static void progress(void *context, const slim_progress *at)
     screen.drawn = screen.terminal;
 }
 
+/* A pass over pictures; the rate is that of the whole pass. */
+static void passed(void *context, int64_t done, int64_t total)
+{
+    char left[32];
+    double time = now();
+    (void)context;
+    if (screen.quiet ||
+        time - screen.last < (screen.terminal ? TERMINAL_EVERY_S : PLAIN_EVERY_S)) {
+        return;
+    }
+    screen.last = time;
+    double seconds = time - screen.opened;
+    duration(left, sizeof left, seconds / (double)done * (double)(total - done));
+    (void)fprintf(stderr, "%s%lld of %lld pictures  %.0f images/s  %s left%s",
+                  screen.terminal ? "\r" : "", (long long)done, (long long)total,
+                  (double)done / seconds, left, screen.terminal ? "\033[K" : "\n");
+    screen.drawn = screen.terminal;
+}
+
 static bool stop_requested(void *context)
 {
     (void)context;
@@ -97,7 +116,8 @@ static bool stop_requested(void *context)
 
 slim_hooks cli_hooks(void)
 {
-    return (slim_hooks){.progress = progress, .stop_requested = stop_requested};
+    return (slim_hooks){
+        .progress = progress, .stop_requested = stop_requested, .passed = passed};
 }
 
 static void on_signal(int number)

@@ -69,8 +69,8 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "pack", "plan", "bench step",
- * "bench loader", "bench ops". */
+/* `command`: "pretrain", "eval knn", "eval linear", "check", "pack", "plan", "bench
+ * step", "bench loader", "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -99,6 +99,8 @@ typedef struct slim_hooks {
     bool (*stop_requested)(void *context); /* asked after each step; true: checkpoint,
                                               SLIM_STOPPED; may be NULL */
     void *context;
+    /* How many of all pictures were looked at (check, stats); may be NULL. */
+    void (*passed)(void *context, int64_t done, int64_t total);
 } slim_hooks;
 
 /* `slimclr pretrain`: n_data DATA arguments (one or more) into the run directory of key
@@ -148,6 +150,17 @@ typedef struct slim_packed {
  * picture; hooks may be NULL. */
 slim_status slim_pack(const slim_options *options, const char *data,
                       const slim_hooks *hooks, slim_packed *packed, slim_error *error);
+
+typedef struct slim_checked {
+    int64_t pictures; /* of all parts */
+    int64_t damaged, duplicates, tiny, odd;
+} slim_checked;
+/* `slimclr check`: reads and decodes every picture of one DATA and says what may be wrong
+ * with them, as a text for people or, with `json`, one object; free it with
+ * slim_text_free. Damaged pictures are a finding, not a failure. hooks may be NULL. */
+slim_status slim_check(const slim_options *options, const char *data, bool json,
+                       const slim_hooks *hooks, slim_checked *checked, char **text,
+                       slim_error *error);
 
 /* ---- models ------------------------------------------------------------------------ */
 

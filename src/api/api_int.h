@@ -64,6 +64,19 @@ struct json_t;
 enum sl_status api_json_add(struct sl_error *err, struct sl_text *text,
                             struct json_t *root);
 
+/* ---- looking at data (parts.c) --------------------------------------------------- */
+
+/* Opens one DATA as `pretrain` does: its train part, or all of it, and the test part
+ * where it has one of its own. *n is 1 or 2; both are the caller's to close, after a
+ * failure too. Keys "limit" and "seed" are heeded where the command has them. */
+enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
+                              const char *data, const struct sl_decode_options *decode,
+                              struct sl_source *sources[2], int *n);
+/* A path for a line of text: control characters become \\xHH. Cut when too long. */
+void api_path_text(char *dst, size_t size, const char *path);
+/* The same as a JSON string, in which bytes that are no UTF-8 are escaped as well. */
+struct json_t *api_path_json(const char *path);
+
 /* Lines also go to `log` until called with NULL. */
 void api_log_tee(struct sl_file_log *log);
 

@@ -51,18 +51,21 @@ static void megabytes(char *dst, size_t size, size_t bytes)
     (void)snprintf(dst, size, "%.1f MB", (double)bytes / 1e6);
 }
 
+static int add_bytes(const char *bytes, size_t count, void *text)
+{
+    sl_text_add_bytes(text, bytes, count);
+    return 0;
+}
+
 enum sl_status api_json_add(struct sl_error *err, struct sl_text *text, json_t *root)
 {
-    char line[8192];
-    size_t length = root != NULL ? json_dumpb(root, line, sizeof line,
-                                              JSON_COMPACT | JSON_REAL_PRECISION(7))
-                                 : 0;
+    bool is_good =
+        root != NULL && json_dump_callback(root, add_bytes, text,
+                                           JSON_COMPACT | JSON_REAL_PRECISION(7)) == 0;
     json_decref(root);
-    if (length == 0 || length > sizeof line) {
-        return SL_FAIL(err, SL_ERROR_RUN, "the result does not fit into its text");
-    }
-    sl_text_add_bytes(text, line, length);
-    return SL_OK;
+    return is_good && !text->failed
+               ? SL_OK
+               : SL_FAIL(err, SL_ERROR_RUN, "out of memory for a text of the result");
 }
 
 /* ---- plan -------------------------------------------------------------------------- */

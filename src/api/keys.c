@@ -74,22 +74,6 @@ static const struct sl_key training_keys[] = {
      .high = 1024, .auto_ok = true, .argument = "PX",
      .help = "Side of the views; auto = the record's own for fixed-size data, else "
              "224."},
-    {.name = "channels", .type = SL_KEY_CHOICE, .initial = "3", .choices = "3|1",
-     .argument = "N",
-     .help = "Of the net's input: 3, where grey is three equal ones, or 1, where colour "
-             "becomes grey."},
-    {.name = "alpha-on", .type = SL_KEY_TEXT, .initial = "white", .argument = "COLOUR",
-     .help = "What lies behind transparent pixels: white black grey R,G,B, or ignore: "
-             "their stored colours."},
-    {.name = "max-pixels", .type = SL_KEY_INT, .initial = "100000000", .low = 1,
-     .high = 2147483647, .argument = "N",
-     .help = "Pictures of more pixels count as damaged; checked before memory is taken."},
-    {.name = "max-side", .type = SL_KEY_INT, .initial = "65535", .low = 1,
-     .high = 2147483647, .argument = "N",
-     .help = "The same for height and width."},
-    {.name = "max-bytes", .type = SL_KEY_INT, .initial = "268435456", .low = 1,
-     .high = 1000000000000.0, .argument = "N",
-     .help = "The same for the size of a picture's file."},
     {.name = "mean", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
      .argument = "R,G,B",
      .help = "Channel means for normalising (one for --channels 1); auto = the "
@@ -224,6 +208,41 @@ static const struct sl_key training_keys[] = {
      .help = "Start afresh in a run directory that is not empty."},
     {.name = "stop-on-collapse", .type = SL_KEY_BOOL, .initial = "no",
      .help = "End the run (exit 4) when embeddings collapse, instead of warning."},
+};
+
+/* How files become pixels. */
+static const struct sl_key decode_keys[] = {
+    {.name = "channels", .type = SL_KEY_CHOICE, .initial = "3", .choices = "3|1",
+     .argument = "N",
+     .help = "Of the net's input: 3, where grey is three equal ones, or 1, where colour "
+             "becomes grey."},
+    {.name = "alpha-on", .type = SL_KEY_TEXT, .initial = "white", .argument = "COLOUR",
+     .help = "What lies behind transparent pixels: white black grey R,G,B, or ignore: "
+             "their stored colours."},
+    {.name = "max-pixels", .type = SL_KEY_INT, .initial = "100000000", .low = 1,
+     .high = 2147483647, .argument = "N",
+     .help = "Pictures of more pixels count as damaged; checked before memory is taken."},
+    {.name = "max-side", .type = SL_KEY_INT, .initial = "65535", .low = 1,
+     .high = 2147483647, .argument = "N",
+     .help = "The same for height and width."},
+    {.name = "max-bytes", .type = SL_KEY_INT, .initial = "268435456", .low = 1,
+     .high = 1000000000000.0, .argument = "N",
+     .help = "The same for the size of a picture's file."},
+};
+
+/* What is worth a word when pictures are looked at. */
+static const struct sl_key check_keys[] = {
+    {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
+     .argument = "FILE",
+     .help = "Also write every finding to a file: path, what, reason, with tabs "
+             "between."},
+    {.name = "min-side", .type = SL_KEY_INT, .initial = "auto", .low = 0, .high = 65535,
+     .auto_ok = true, .argument = "PX",
+     .help = "Pictures with a side below it are tiny; auto = 32, or 0 where all have one "
+             "size."},
+    {.name = "max-aspect", .type = SL_KEY_REAL, .initial = "4", .low = 1, .high = 65535,
+     .argument = "X",
+     .help = "Pictures with one side more than X times the other are long."},
 };
 
 /* Where and how widely it is computed. */
@@ -402,7 +421,7 @@ struct part {
     int n;
 };
 
-enum { PARTS_MOST = 6 };
+enum { PARTS_MOST = 7 };
 
 #define PART(table)                                                                      \
     {                                                                                    \
@@ -413,19 +432,23 @@ static const struct {
     struct part parts[PARTS_MOST];
 } tables[] = {
     {"pretrain",
-     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
+     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
+      PART(cache_keys), PART(output_keys)}},
+    {"check",
+     {PART(check_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
     {"pack", {PART(pack_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"bench step",
-     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(output_keys)}},
+     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
+      PART(output_keys)}},
     {"bench ops",
      {PART(ops_keys), PART(device_keys), PART(worker_keys), PART(output_keys)}},
     {"bench loader",
-     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(bench_loader_keys),
-      PART(cache_keys), PART(output_keys)}},
+     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
+      PART(bench_loader_keys), PART(cache_keys), PART(output_keys)}},
     {"plan",
-     {PART(training_keys), PART(device_keys), PART(worker_keys), PART(plan_keys),
-      PART(output_keys)}},
+     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
+      PART(plan_keys), PART(output_keys)}},
     {"eval knn",
      {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(worker_keys),
       PART(cache_keys), PART(output_keys)}},

@@ -37,28 +37,6 @@ static enum sl_status shard_name(struct sl_error *err, const char *out, char *ds
                           PATH_BYTES - 1);
 }
 
-static enum sl_status open_sources(struct sl_error *err, const struct sl_conf *conf,
-                                   const char *data, struct sl_source *sources[2], int *n)
-{
-    char cache[PATH_BYTES];
-    struct sl_source_config config = {
-        .data = data,
-        .part = SL_PART_TRAIN,
-        .whole = true,
-        .limit = sl_conf_int(conf, "limit"),
-        .seed = (uint64_t)sl_conf_int(conf, "seed"),
-        .cache_directory = api_cache_directory(conf, cache, sizeof cache),
-    };
-    SL_TRY(sl_source_open(err, &config, &sources[0]));
-    *n = 1;
-    if (sl_source_has_parts(sources[0])) {
-        config.part = SL_PART_TEST;
-        SL_TRY(sl_source_open(err, &config, &sources[1]));
-        *n = 2;
-    }
-    return SL_OK;
-}
-
 static enum sl_status pack(struct sl_error *err, const struct sl_conf *conf,
                            const char *data, const slim_hooks *hooks,
                            struct sl_source *sources[2], struct sl_pack_result *result)
@@ -78,7 +56,8 @@ static enum sl_status pack(struct sl_error *err, const struct sl_conf *conf,
     SL_TRY(shard_name(err, sl_conf_text(conf, "out"), out));
     SL_TRY(api_parse_fraction(err, sl_conf_text(conf, "max-bad"), "--max-bad",
                               &config.max_bad));
-    SL_TRY(open_sources(err, conf, data, sources, &config.n_sources));
+    const struct sl_decode_options decode = {0};
+    SL_TRY(api_parts_open(err, conf, data, &decode, sources, &config.n_sources));
     int64_t count = 0;
     for (int s = 0; s < config.n_sources; s++) {
         config.sources[s] = sources[s];

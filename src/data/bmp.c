@@ -301,7 +301,7 @@ static enum sl_status decode_bmp(struct sl_error *err, const struct sl_encoded *
     int64_t n = bmp.height * bmp.width;
     SL_TRY(sl_arena_alloc(err, arena, n, 4, &rgba));
     read_fielded(&bmp, rgba);
-    sl_flatten_8(encoded->options, rgba, n, image->pixels);
+    encoded->facts->has_alpha = sl_flatten_8(encoded->options, rgba, n, image->pixels);
     return SL_OK;
 }
 

@@ -48,6 +48,14 @@ struct sl_part_wish {
     struct sl_window window; /* the answer */
 };
 
+/* What a file was before it became 8-bit opaque light. */
+struct sl_file_facts {
+    const char *format; /* as sl_decode_format names it; NULL = of no known one */
+    bool is_deep;       /* more than 8 bit a channel */
+    bool has_ink;       /* CMYK or YCCK */
+    bool has_alpha;     /* some pixel is not opaque */
+};
+
 /* How files become pixels. Everything zero = the defaults, as is a NULL pointer. */
 struct sl_decode_options {
     int64_t max_pixels; /* height x width; 0 = 100 million */
@@ -58,7 +66,8 @@ struct sl_decode_options {
      * `alpha_ignored` the stored colours are taken as if they were opaque. */
     bool alpha_ignored, alpha_chosen;
     unsigned char alpha_on[3];
-    struct sl_part_wish *part; /* NULL = the whole picture */
+    struct sl_part_wish *part;   /* NULL = the whole picture */
+    struct sl_file_facts *facts; /* NULL, or where to tell them, of damaged files too */
 };
 
 /* Recognises the format by content, checks the limits before any pixel memory is taken,
@@ -349,5 +358,78 @@ struct sl_pack_result {
  * is complete. SL_STOPPED when asked to stop. */
 enum sl_status sl_pack(struct sl_error *err, const struct sl_pack_config *config,
                        struct sl_pack_result *result);
+
+/* ---- looking at pictures before they are used (survey.c, findings.c) --------------- */
+
+/* What one picture is, as far as it can be told without a person. */
+struct sl_look {
+    const char *damage; /* why it is damaged, or NULL; then only facts, bytes, hash count
+                         */
+    struct sl_file_facts facts; /* format NULL: not stored encoded, or of no known one */
+    int64_t bytes;              /* as stored; of its pixels where they are not encoded */
+    uint64_t hash;              /* over those bytes and, where not encoded, the sides */
+    int height, width, channels;
+    bool is_one_colour;
+    uint64_t sums[3], squares[3]; /* over all pixels, of the 8-bit values: exact */
+};
+
+struct sl_survey_config {
+    const struct sl_source *source; /* borrowed */
+    struct sl_decode_options decode;
+    int n_workers;
+    /* Told of each picture on the caller's thread, in the order of the source. */
+    enum sl_status (*each)(struct sl_error *err, void *context, int64_t i,
+                           const struct sl_look *look);
+    void *context;
+    /* Asked now and then with the number of pictures told of; false = SL_STOPPED. */
+    bool (*go_on)(void *context, int64_t done);
+    void *go_on_context;
+};
+/* Reads and decodes every picture whole, in parallel, with bounded memory: a few pictures
+ * for each worker. A damaged one is told of like any other. What `each` is told does not
+ * depend on the number of workers. */
+enum sl_status sl_survey(struct sl_error *err, const struct sl_survey_config *config);
+
+/* What may be wrong with a picture that can be read. */
+enum sl_oddity {
+    SL_ODD_TINY,       /* a side below min_side */
+    SL_ODD_LONG,       /* one side more than max_aspect times the other */
+    SL_ODD_ONE_COLOUR, /* throughout */
+    SL_ODD_EXTENSION,  /* its name says another format than its content */
+    SL_ODD_DEEP,       /* more than 8 bit: rounded */
+    SL_ODD_INK,        /* CMYK: converted */
+    SL_ODD_ALPHA,      /* transparent pixels: laid on a colour, or taken as opaque */
+    SL_ODDITIES
+};
+
+/* What a pass over one or several sources has found: pictures are numbered through. */
+struct sl_findings;
+struct sl_findings_limits {
+    int min_side;
+    double max_aspect;
+};
+enum sl_status sl_findings_create(struct sl_error *err, int64_t n_pictures,
+                                  const struct sl_findings_limits *limits,
+                                  struct sl_findings **findings);
+void sl_findings_destroy(struct sl_findings *findings);
+/* Picture i, called in order 0, 1, …; `name` is looked at for its extension. */
+enum sl_status sl_findings_add(struct sl_error *err, struct sl_findings *findings,
+                               const char *name, const struct sl_look *look);
+/* After the last: finds pictures of the same bytes, by their 64-bit hashes. */
+enum sl_status sl_findings_match(struct sl_error *err, struct sl_findings *findings);
+
+/* One picture of the findings. `of`: the first picture with the same bytes, or -1;
+ * damaged ones are not compared. */
+struct sl_finding {
+    const char *damage;
+    int64_t of;
+    const char *format; /* of its content, as in sl_file_facts */
+    int height, width;
+    unsigned int odd; /* bits 1 << enum sl_oddity */
+};
+struct sl_finding sl_findings_at(const struct sl_findings *findings, int64_t i);
+int64_t sl_findings_damaged(const struct sl_findings *findings);
+int64_t sl_findings_duplicates(const struct sl_findings *findings);
+int64_t sl_findings_odd(const struct sl_findings *findings, enum sl_oddity kind);
 
 #endif

@@ -28,6 +28,7 @@ struct sl_encoded {
     const unsigned char *bytes;
     int64_t size;
     const struct sl_decode_options *options; /* every field filled in */
+    struct sl_file_facts *facts;             /* never NULL; decoders add what they see */
 };
 
 /* Fails (SL_ERROR_DATA) when a header's sizes are not positive or above the limits.
@@ -42,6 +43,8 @@ enum sl_status sl_fail_damaged(struct sl_error *err, const struct sl_encoded *en
                                const char *format, const char *what);
 enum sl_status sl_fail_cut_short(struct sl_error *err, const struct sl_encoded *encoded,
                                  const char *format);
+/* What a message about a picture says behind the picture's name, or all of it. */
+const char *sl_without_name(const char *message, const char *name);
 
 /* One file format. `decode` may trust that `matches` said yes; it returns 1 or 3
  * channels, whichever is less work, upright. A format that was left out of the build
@@ -65,14 +68,20 @@ bool sl_is_png(const unsigned char *bytes, int64_t size);
 bool sl_is_webp(const unsigned char *bytes, int64_t size);
 bool sl_is_tiff(const unsigned char *bytes, int64_t size);
 
+/* ---- looking (survey.c) ------------------------------------------------------------ */
+
+/* Fills in what follows from the pixels: sides, sums, one colour. Pure. */
+void sl_look_at_pixels(const struct sl_image *image, struct sl_look *look);
+
 /* ---- depth and transparency (flatten.c) -------------------------------------------- */
 
 /* 16 bit to 8: v x 255 / 65535, rounded. */
 void sl_narrow(const uint16_t *src, int64_t n, unsigned char *dst);
-/* n pixels of red, green, blue, alpha to RGB, on the colour that the options name. */
-void sl_flatten_8(const struct sl_decode_options *options, const unsigned char *rgba,
+/* n pixels of red, green, blue, alpha to RGB, on the colour that the options name. True
+ * when some pixel was not opaque. */
+bool sl_flatten_8(const struct sl_decode_options *options, const unsigned char *rgba,
                   int64_t n, unsigned char *rgb);
-void sl_flatten_16(const struct sl_decode_options *options, const uint16_t *rgba,
+bool sl_flatten_16(const struct sl_decode_options *options, const uint16_t *rgba,
                    int64_t n, unsigned char *rgb);
 /* Ink to light as Pillow has it; the four channels are amounts of ink, 255 = all. */
 void sl_from_cmyk(const unsigned char *cmyk, int64_t n, unsigned char *rgb);

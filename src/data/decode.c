@@ -182,6 +182,20 @@ enum sl_status sl_fail_cut_short(struct sl_error *err, const struct sl_encoded *
     return sl_fail_damaged(err, encoded, format, "the file is cut short");
 }
 
+/* Messages begin with the picture's name, where one line must stay one: a control
+ * character became a space. */
+const char *sl_without_name(const char *message, const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++) {
+        bool is_space = (unsigned char)name[i] < 0x20 && message[i] == ' ';
+        if (message[i] != name[i] && !is_space) {
+            return message;
+        }
+    }
+    return strncmp(message + length, ": ", 2) == 0 ? message + length + 2 : message;
+}
+
 static struct sl_decode_options filled_in(const struct sl_decode_options *options)
 {
     struct sl_decode_options all = {0};
@@ -230,9 +244,14 @@ enum sl_status sl_decode(struct sl_error *err, const char *name,
                          struct sl_image *image)
 {
     struct sl_decode_options all = filled_in(options);
-    struct sl_encoded encoded = {
-        .name = name, .bytes = bytes, .size = size, .options = &all};
+    struct sl_file_facts unasked = {0};
+    struct sl_encoded encoded = {.name = name,
+                                 .bytes = bytes,
+                                 .size = size,
+                                 .options = &all,
+                                 .facts = all.facts != NULL ? all.facts : &unasked};
     *image = (struct sl_image){0};
+    *encoded.facts = (struct sl_file_facts){0};
     if (size <= 0) {
         return SL_FAIL(err, SL_ERROR_DATA, "%s: empty file (0 bytes)", name);
     }
@@ -242,6 +261,7 @@ enum sl_status sl_decode(struct sl_error *err, const char *name,
             if (all.part != NULL) {
                 all.part->window = (struct sl_window){0};
             }
+            encoded.facts->format = decoders[i]->name;
             SL_TRY(decoders[i]->decode(err, &encoded, arena, image));
             if (all.part != NULL && all.part->window.height == 0) {
                 all.part->window = sl_window_whole(image);

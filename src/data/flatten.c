@@ -22,28 +22,34 @@ static unsigned char composite(int64_t value, int64_t alpha, int64_t below, int6
     return (unsigned char)((mixed * 255 + whole / 2) / whole);
 }
 
-void sl_flatten_8(const struct sl_decode_options *options, const unsigned char *rgba,
+bool sl_flatten_8(const struct sl_decode_options *options, const unsigned char *rgba,
                   int64_t n, unsigned char *rgb)
 {
+    bool has_alpha = false;
     for (int64_t i = 0; i < n; i++, rgba += 4, rgb += 3) {
         int alpha = options->alpha_ignored ? 255 : rgba[3];
+        has_alpha = has_alpha || rgba[3] < 255;
         for (int c = 0; c < 3; c++) {
             rgb[c] = alpha == 255 ? rgba[c]
                                   : composite(rgba[c], alpha, options->alpha_on[c], 255);
         }
     }
+    return has_alpha;
 }
 
-void sl_flatten_16(const struct sl_decode_options *options, const uint16_t *rgba,
+bool sl_flatten_16(const struct sl_decode_options *options, const uint16_t *rgba,
                    int64_t n, unsigned char *rgb)
 {
+    bool has_alpha = false;
     for (int64_t i = 0; i < n; i++, rgba += 4, rgb += 3) {
         int64_t alpha = options->alpha_ignored ? 65535 : rgba[3];
+        has_alpha = has_alpha || rgba[3] < 65535;
         for (int c = 0; c < 3; c++) {
             int64_t below = (int64_t)options->alpha_on[c] * 257;
             rgb[c] = composite(rgba[c], alpha, below, 65535);
         }
     }
+    return has_alpha;
 }
 
 void sl_from_cmyk(const unsigned char *cmyk, int64_t n, unsigned char *rgb)

@@ -163,6 +163,7 @@ static void read_header(struct job *job)
     check_promise(job);
     job->orientation = find_orientation(jpeg);
     jpeg->out_color_space = wanted_colours(job);
+    job->encoded->facts->has_ink = jpeg->out_color_space == JCS_CMYK;
 }
 
 /* ---- the pixels -------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  * nothing else; damaged pictures are counted by the caller's thread, in the order of
  * rows, so that no outcome depends on timing.
  */
-#include "data/data.h"
+#include "data/data_int.h"
 
 #include <limits.h>
 #include <string.h>
@@ -430,20 +430,6 @@ static enum sl_status grow_known(struct sl_error *err, struct sl_loader *loader)
     return SL_OK;
 }
 
-/* Messages begin with the picture's name, where one line must stay one: a control
- * character became a space. Returns what follows the name. */
-static const char *without_name(const char *reason, const char *name)
-{
-    size_t length = strlen(name);
-    for (size_t i = 0; i < length; i++) {
-        bool is_space = (unsigned char)name[i] < 0x20 && reason[i] == ' ';
-        if (reason[i] != name[i] && !is_space) {
-            return reason;
-        }
-    }
-    return strncmp(reason + length, ": ", 2) == 0 ? reason + length + 2 : reason;
-}
-
 static enum sl_status add_known(struct sl_error *err, struct sl_loader *loader,
                                 int32_t id, const char *reason)
 {
@@ -452,7 +438,8 @@ static enum sl_status add_known(struct sl_error *err, struct sl_loader *loader,
     struct known *known = &loader->known[loader->n_known];
     sl_source_name(loader->config.source, id, name, sizeof(name));
     SL_TRY(sl_arena_text(err, loader->texts, name, &known->name));
-    SL_TRY(sl_arena_text(err, loader->texts, without_name(reason, name), &known->reason));
+    SL_TRY(
+        sl_arena_text(err, loader->texts, sl_without_name(reason, name), &known->reason));
     loader->is_known_bad[id] = 1;
     loader->n_known++;
     return SL_OK;

@@ -64,6 +64,7 @@ static struct layout layout_of(const struct job *job)
 {
     struct spng_trns transparency;
     bool is_deep = job->header.bit_depth == 16;
+    job->encoded->facts->is_deep = is_deep;
     bool has_alpha = (job->header.color_type & ALPHA_BIT) != 0 ||
                      spng_get_trns(job->context, &transparency) == SPNG_OK;
     if (has_alpha) {
@@ -83,12 +84,13 @@ static void to_image(const struct job *job, const struct layout *layout,
                      const void *stored)
 {
     const struct sl_decode_options *options = job->encoded->options;
+    struct sl_file_facts *facts = job->encoded->facts;
     struct sl_image *image = job->image;
     int64_t n = (int64_t)image->height * image->width;
     if (layout->numbers == 4 && layout->bytes == 2) {
-        sl_flatten_16(options, stored, n, image->pixels);
+        facts->has_alpha = sl_flatten_16(options, stored, n, image->pixels);
     } else if (layout->numbers == 4) {
-        sl_flatten_8(options, stored, n, image->pixels);
+        facts->has_alpha = sl_flatten_8(options, stored, n, image->pixels);
     } else if (layout->bytes == 2) {
         sl_narrow(stored, n * layout->numbers, image->pixels);
     }

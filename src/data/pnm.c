@@ -165,6 +165,7 @@ static enum sl_status decode_pnm(struct sl_error *err, const struct sl_encoded *
     }
     SL_TRY(
         sl_image_alloc(err, arena, (int)pnm.height, (int)pnm.width, pnm.channels, image));
+    encoded->facts->is_deep = pnm.top > 255;
     int64_t n = pnm.height * pnm.width * pnm.channels;
     if (pnm.is_plain) {
         return pnm.is_bits ? read_plain_bits(err, &pnm, n, image->pixels)

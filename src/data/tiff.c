@@ -267,6 +267,8 @@ static enum sl_status read_header(struct sl_error *err, struct tiff *tiff)
                        (int)SAMPLES_MOST);
     }
     take_colours(tiff);
+    encoded->facts->is_deep = tiff->bits > 8;
+    encoded->facts->has_ink = tiff->colours == COLOURS_INK;
     if (tiff->samples < tiff->n_colours) {
         return sl_fail_damaged(err, encoded, "TIFF", "it has too few samples a pixel");
     }
@@ -433,9 +435,9 @@ static void fill_line(struct tiff *tiff, int64_t y, int64_t n, int numbers)
 }
 
 /* The line's pixels into the image; `dst` is the first of them. */
-static void put_line(struct tiff *tiff, const struct sl_decode_options *options,
-                     int64_t n, int numbers, unsigned char *dst)
+static void put_line(struct tiff *tiff, int64_t n, int numbers, unsigned char *dst)
 {
+    const struct sl_encoded *encoded = tiff->stream.encoded;
     if (numbers == 1) {
         sl_narrow(tiff->line, n, dst);
     } else if (tiff->colours == COLOURS_INK) {
@@ -445,14 +447,14 @@ static void put_line(struct tiff *tiff, const struct sl_decode_options *options,
             sl_from_cmyk(ink, 1, dst + 3 * x);
         }
     } else {
-        sl_flatten_16(options, tiff->line, n, dst);
+        bool has_alpha = sl_flatten_16(encoded->options, tiff->line, n, dst);
+        encoded->facts->has_alpha = encoded->facts->has_alpha || has_alpha;
     }
 }
 
 static enum sl_status read_blocks(struct sl_error *err, struct tiff *tiff,
                                   struct sl_arena *arena, struct sl_image *image)
 {
-    const struct sl_decode_options *options = tiff->stream.encoded->options;
     bool is_grey =
         tiff->colours == COLOURS_GREY && tiff->alpha == EXTRASAMPLE_UNSPECIFIED;
     int numbers = is_grey ? 1 : 4, channels = is_grey ? 1 : 3;
@@ -470,7 +472,7 @@ static enum sl_status read_blocks(struct sl_error *err, struct tiff *tiff,
             for (int64_t y = 0; y < rows; y++) {
                 int64_t at = (top + y) * tiff->width + left;
                 fill_line(tiff, y, n, numbers);
-                put_line(tiff, options, n, numbers, image->pixels + at * channels);
+                put_line(tiff, n, numbers, image->pixels + at * channels);
             }
         }
     }

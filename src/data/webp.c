@@ -104,7 +104,8 @@ static enum sl_status decode_webp(struct sl_error *err, const struct sl_encoded 
         return fail_webp(err, encoded, code);
     }
     if (has_alpha) {
-        sl_flatten_8(encoded->options, target, n, image->pixels);
+        encoded->facts->has_alpha =
+            sl_flatten_8(encoded->options, target, n, image->pixels);
     }
     return sl_image_orient(err, arena, find_orientation(encoded), image);
 }

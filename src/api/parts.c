@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the commands that look at data share: opening both parts of a DATA, and paths as
+ * texts that harm no terminal and no JSON reader. Nothing is judged here.
+ */
+#include "api_int.h"
+
+#include <jansson.h>
+
+enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */ };
+
+enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
+                              const char *data, const struct sl_decode_options *decode,
+                              struct sl_source *sources[2], int *n)
+{
+    char cache[PATH_BYTES];
+    struct sl_source_config config = {
+        .data = data,
+        .part = SL_PART_TRAIN,
+        .whole = true,
+        .limit = sl_conf_has(conf, "limit") ? sl_conf_int(conf, "limit") : 0,
+        .seed = sl_conf_has(conf, "seed") ? (uint64_t)sl_conf_int(conf, "seed") : 0,
+        .decode = *decode,
+        .cache_directory = api_cache_directory(conf, cache, sizeof cache),
+    };
+    *n = 0;
+    SL_TRY(sl_source_open(err, &config, &sources[0]));
+    *n = 1;
+    if (sl_source_has_parts(sources[0])) {
+        config.part = SL_PART_TEST;
+        SL_TRY(sl_source_open(err, &config, &sources[1]));
+        *n = 2;
+    }
+    return SL_OK;
+}
+
+/* Bytes below 0x20, 0x7f and, if asked, those above it. */
+static void escape(char *dst, size_t size, const char *path, bool is_ascii)
+{
+    size_t at = 0;
+    for (const unsigned char *c = (const unsigned char *)path;
+         *c != '\0' && at + ESCAPED < size; c++) {
+        if (*c < 0x20 || *c == 0x7f || (is_ascii && *c > 0x7f)) {
+            at += (size_t)snprintf(dst + at, size - at, "\\x%02x", (unsigned int)*c);
+        } else {
+            dst[at++] = (char)*c;
+        }
+    }
+    dst[at] = '\0';
+}
+
+void api_path_text(char *dst, size_t size, const char *path)
+{
+    escape(dst, size, path, false);
+}
+
+struct json_t *api_path_json(const char *path)
+{
+    char text[ESCAPED * PATH_BYTES + 1];
+    json_t *made = json_string(path); /* NULL when it is not UTF-8 */
+    if (made == NULL) {
+        escape(text, sizeof text, path, true);
+        made = json_string(text);
+    }
+    return made;
+}

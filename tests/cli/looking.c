@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking at data before hours are spent on it: what `check` finds in a folder whose
+ * faults are known, the same for any number of workers.
+ */
+#include "cli/clikit.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Every kind of fault once, and one duplicate in another folder. */
+static int make_faulty(void **state)
+{
+    static const unsigned char deep[] = "P5\n33 40\n65535\n";
+    unsigned char grey[sizeof deep - 1 + (size_t)33 * 40 * 2] = {0};
+    int64_t size = 0;
+    (void)state;
+    cli_remove("faulty");
+    cli_write_noise("faulty/cat/a.ppm", 40, 40, 1);
+    cli_write_noise("faulty/cat/b.ppm", 40, 50, 2);
+    cli_write_noise("faulty/dog/c.ppm", 40, 40, 3);
+    cli_copy("faulty/cat/a.ppm", "faulty/dog/same.ppm", -1);
+    cli_copy("faulty/cat/a.ppm", "faulty/dog/third.ppm", -1);
+    cli_write_noise("faulty/dog/tiny.ppm", 31, 40, 4);
+    cli_write_noise("faulty/dog/long.ppm", 12, 60, 5);
+    cli_write_noise("faulty/dog/named.png", 40, 40, 6);
+    cli_write_ppm("faulty/dog/red.ppm", 40, 40, 200, 0, 0);
+    memcpy(grey, deep, sizeof deep - 1);
+    memset(grey + sizeof grey - 100, 77, 100);
+    cli_write("faulty/dog/deep.pgm", grey, sizeof grey);
+    cli_free(cli_read(cli_source("tests/golden/pixels/444.jpg"), &size));
+    cli_copy(cli_source("tests/golden/pixels/444.jpg"), "faulty/cat/cut.jpg", size / 2);
+    cli_write("faulty/dog/words.png", "these are words\n", 16);
+    cli_write("faulty/dog/zero.jpg", "", 0);
+    return 0;
+}
+
+static const char *text_of(json_t *root, const char *key)
+{
+    return json_string_value(json_object_get(root, key));
+}
+
+static int64_t number_of(json_t *root, const char *key)
+{
+    assert_true(json_is_integer(json_object_get(root, key)));
+    return json_integer_value(json_object_get(root, key));
+}
+
+static json_t *checked(const struct cli_result *result)
+{
+    assert_int_equal(result->status, 3);
+    assert_string_equal(result->err, "");
+    json_t *root = json_loads(result->out, 0, NULL);
+    assert_non_null(root);
+    assert_string_equal(strchr(result->out, '\n'), "\n");
+    return root;
+}
+
+static void expect_odd(json_t *root, const char *kind, int64_t count, const char *path)
+{
+    json_t *odd = json_object_get(json_object_get(root, "odd"), kind);
+    assert_int_equal(number_of(odd, "count"), count);
+    json_t *first = json_array_get(json_object_get(odd, "examples"), 0);
+    if (path != NULL) {
+        assert_string_equal(text_of(first, "path"), path);
+    }
+}
+
+static void test_findings(void **state)
+{
+    static const char *const damaged[] = {"faulty/cat/cut.jpg", "faulty/dog/words.png",
+                                          "faulty/dog/zero.jpg"};
+    (void)state;
+    json_t *root = checked(RUN("check", "faulty", "--json", "-q"));
+    assert_int_equal(number_of(root, "pictures"), 13);
+    assert_int_equal(number_of(root, "n_damaged"), 3);
+    json_t *list = json_object_get(root, "damaged");
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(text_of(json_array_get(list, i), "path"), damaged[i]);
+    }
+    assert_non_null(strstr(text_of(json_array_get(list, 1), "reason"), "text"));
+    assert_string_equal(text_of(json_array_get(list, 2), "reason"),
+                        "empty file (0 bytes)");
+    list = json_object_get(root, "duplicates");
+    assert_int_equal(number_of(root, "n_duplicates"), 2);
+    assert_string_equal(text_of(json_array_get(list, 0), "path"), "faulty/dog/same.ppm");
+    assert_string_equal(text_of(json_array_get(list, 0), "of"), "faulty/cat/a.ppm");
+    assert_string_equal(text_of(json_array_get(list, 1), "path"), "faulty/dog/third.ppm");
+    assert_string_equal(text_of(json_array_get(list, 1), "of"), "faulty/cat/a.ppm");
+    expect_odd(root, "tiny", 2, "faulty/dog/long.ppm");
+    expect_odd(root, "long", 1, "faulty/dog/long.ppm");
+    expect_odd(root, "one-colour", 1, "faulty/dog/red.ppm");
+    expect_odd(root, "wrong-extension", 1, "faulty/dog/named.png");
+    expect_odd(root, "deep", 1, "faulty/dog/deep.pgm");
+    expect_odd(root, "cmyk", 0, NULL);
+    expect_odd(root, "transparent", 0, NULL);
+    json_decref(root);
+    /* Limits as stated, to the pixel. */
+    root = checked(
+        RUN("check", "faulty", "--json", "-q", "--min-side", "31", "--max-aspect", "5"));
+    expect_odd(root, "tiny", 1, "faulty/dog/long.ppm");
+    expect_odd(root, "long", 0, NULL);
+    json_decref(root);
+}
+
+static void test_text_and_list(void **state)
+{
+    (void)state;
+    const struct cli_result *result = RUN("check", "faulty", "-o", "list.txt", "-j", "1");
+    assert_int_equal(result->status, 3);
+    assert_non_null(strstr(result->out, "faulty: 13 pictures (folder)\n"));
+    assert_non_null(strstr(result->out, "  faulty/dog/zero.jpg: empty file (0 bytes)\n"));
+    assert_non_null(
+        strstr(result->out, "  faulty/dog/same.ppm: the bytes of faulty/cat/a.ppm\n"));
+    char *list = (char *)cli_read("list.txt", NULL);
+    assert_ptr_equal(strstr(list, "faulty/cat/cut.jpg\tdamaged\t"), list);
+    assert_non_null(strstr(list, "\nfaulty/dog/same.ppm\tduplicate\tfaulty/cat/a.ppm\n"));
+    assert_non_null(
+        strstr(list, "\nfaulty/dog/tiny.ppm\ttiny\t40 x 31 pixels, a side below 32\n"));
+    cli_free(list);
+    cli_no_torn_files(".");
+}
+
+static void copy_out(const struct cli_result *result, const char *path)
+{
+    cli_write(path, result->out, strlen(result->out));
+}
+
+/* Ten times the faulty folder, so that several workers have several pieces each. */
+static void test_workers(void **state)
+{
+    static const char *const workers[] = {"1", "2", "4"};
+    char from[64];
+    char to[64];
+    (void)state;
+    cli_remove("many");
+    for (int i = 0; i < 60; i++) {
+        static const char *const names[] = {"cat/a.ppm", "cat/cut.jpg", "dog/tiny.ppm",
+                                            "dog/zero.jpg"};
+        const char *name = names[i % 4];
+        (void)snprintf(from, sizeof from, "faulty/%s", name);
+        (void)snprintf(to, sizeof to, "many/%02d%s", i, strchr(name, '.'));
+        cli_copy(from, to, -1);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        const struct cli_result *result =
+            RUN("check", "many", "-j", workers[i], "-o", i == 0 ? "one.txt" : "more.txt");
+        assert_int_equal(result->status, 3);
+        copy_out(result, i == 0 ? "one.out" : "more.out");
+        if (i > 0) {
+            cli_same_bytes("one.out", "more.out");
+            cli_same_bytes("one.txt", "more.txt");
+        }
+    }
+}
+
+/* A picture of the test part that the train part has as well is said so. */
+static void test_parts(void **state)
+{
+    (void)state;
+    cli_remove("parts");
+    cli_write_noise("parts/train/a/1.ppm", 40, 40, 1);
+    cli_write_noise("parts/train/a/2.ppm", 40, 40, 2);
+    cli_copy("parts/train/a/1.ppm", "parts/val/a/3.ppm", -1);
+    json_t *root = cli_json(RUN("check", "parts", "--json", "-q"));
+    assert_int_equal(number_of(root, "n_test_in_train"), 1);
+    assert_int_equal(number_of(json_object_get(root, "parts"), "train"), 2);
+    assert_int_equal(number_of(json_object_get(root, "parts"), "test"), 1);
+    json_decref(root);
+    /* Records of one size have no files: their pixels count, and small is no finding. */
+    root = cli_json(RUN("check", "synthetic:size=16,n=40,test=20", "--json", "-q"));
+    assert_int_equal(number_of(root, "pictures"), 60);
+    assert_int_equal(number_of(root, "n_duplicates"), 0);
+    expect_odd(root, "tiny", 0, NULL);
+    json_decref(root);
+}
+
+static void test_check_refuses(void **state)
+{
+    (void)state;
+    cli_remove("empty");
+    cli_folder("empty");
+    cli_expect_refused(RUN("check"), 2, "DATA");
+    cli_expect_refused(RUN("check", "not-there"), 3, "not-there");
+    cli_expect_refused(RUN("check", "empty"), 3, "no images");
+    cli_expect_refused(RUN("check", "parts", "-o", "no/such/list.txt"), 1, "list.txt");
+    cli_expect_refused(RUN("check", "parts", "--max-aspect", "0.5"), 2, "--max-aspect");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_findings),      cmocka_unit_test(test_text_and_list),
+        cmocka_unit_test(test_workers),       cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_check_refuses),
+    };
+    return cmocka_run_group_tests(tests, make_faulty, NULL);
+}
