@@ -33,6 +33,11 @@ static const struct command commands[] = {
      "check DATA [options]",
      "read every picture: damaged, twice there, tiny, odd",
      {"check", NULL}},
+    {"stats",
+     cmd_stats,
+     "stats DATA [options]",
+     "what pictures are like, and settings that suit them",
+     {"stats", NULL}},
     {"pack",
      cmd_pack,
      "pack DATA -o NAME [options]",
@@ -121,7 +126,7 @@ static int print_command_help(const struct command *command)
 
 static int unknown(const char *name)
 {
-    static const char *const later[] = {"embed", "export", "report", "stats"};
+    static const char *const later[] = {"embed", "export", "report"};
     for (int i = 0; i < (int)(sizeof later / sizeof later[0]); i++) {
         if (strcmp(later[i], name) == 0) {
             (void)fprintf(

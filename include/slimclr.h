@@ -69,8 +69,8 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "check", "pack", "plan", "bench
- * step", "bench loader", "bench ops". */
+/* `command`: "pretrain", "eval knn", "eval linear", "check", "stats", "pack", "plan",
+ * "bench step", "bench loader", "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -161,6 +161,11 @@ typedef struct slim_checked {
 slim_status slim_check(const slim_options *options, const char *data, bool json,
                        const slim_hooks *hooks, slim_checked *checked, char **text,
                        slim_error *error);
+
+/* `slimclr stats`: what the pictures of one DATA that pretrain would read are like, and
+ * settings that suit them. A text, or one JSON object, as above. */
+slim_status slim_stats(const slim_options *options, const char *data, bool json,
+                       const slim_hooks *hooks, char **text, slim_error *error);
 
 /* ---- models ------------------------------------------------------------------------ */
 

@@ -68,14 +68,46 @@ enum sl_status api_json_add(struct sl_error *err, struct sl_text *text,
 
 /* Opens one DATA as `pretrain` does: its train part, or all of it, and the test part
  * where it has one of its own. *n is 1 or 2; both are the caller's to close, after a
- * failure too. Keys "limit" and "seed" are heeded where the command has them. */
+ * failure too. `limit` pictures of
+ * each at most, drawn by key "seed"; 0 = all. */
 enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
-                              const char *data, const struct sl_decode_options *decode,
+                              const char *data, int64_t limit,
+                              const struct sl_decode_options *decode,
                               struct sl_source *sources[2], int *n);
+/* Looks at every picture of a source on as many workers as the settings say; `hooks` are
+ * told of it, `before` and `total` being the pictures of a longer pass. */
+struct api_pass {
+    const struct sl_source *source;
+    const struct sl_decode_options *decode;
+    enum sl_status (*each)(struct sl_error *err, void *context, int64_t i,
+                           const struct sl_look *look);
+    void *context;
+    const slim_hooks *hooks;
+    int64_t before, total;
+};
+enum sl_status api_pass(struct sl_error *err, const struct sl_conf *conf,
+                        const struct api_pass *pass);
 /* A path for a line of text: control characters become \\xHH. Cut when too long. */
 void api_path_text(char *dst, size_t size, const char *path);
 /* The same as a JSON string, in which bytes that are no UTF-8 are escaped as well. */
 struct json_t *api_path_json(const char *path);
+
+/* ---- suggestions (suggest.c) ------------------------------------------------------- */
+
+/* What is known of pictures that a run is to be planned for. */
+struct api_outline {
+    int64_t count;
+    int fixed_side; /* of fixed-size data, else 0 */
+    int low_side;   /* nine of ten pictures have a short side of so much, or more */
+};
+struct api_suggestion {
+    const char *recipe, *stem;
+    int image_size;
+    int64_t batch; /* 0 = the recipe's */
+    char why_size[192], why_stem[96], why_recipe[192];
+};
+enum sl_status api_suggest(struct sl_error *err, const struct api_outline *outline,
+                           struct api_suggestion *suggestion);
 
 /* Lines also go to `log` until called with NULL. */
 void api_log_tee(struct sl_file_log *log);

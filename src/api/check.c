@@ -39,8 +39,7 @@ struct check {
     struct sl_findings *findings;
     struct sl_file_writer *list;
     const slim_hooks *hooks;
-    int64_t first; /* of the part being looked at */
-    const struct sl_source *source;
+    const struct sl_source *source; /* the part being looked at */
 };
 
 static void name_of(const struct check *check, int64_t i, char name[PATH_BYTES])
@@ -62,25 +61,14 @@ static enum sl_status each(struct sl_error *err, void *context, int64_t i,
     return sl_findings_add(err, check->findings, name, look);
 }
 
-static bool go_on(void *context, int64_t done)
-{
-    const struct check *check = context;
-    const slim_hooks *hooks = check->hooks;
-    if (hooks != NULL && hooks->passed != NULL) {
-        hooks->passed(hooks->context, check->first + done, check->total);
-    }
-    return hooks == NULL || hooks->stop_requested == NULL ||
-           !hooks->stop_requested(hooks->context);
-}
-
 static enum sl_status open_all(struct sl_error *err, struct check *check)
 {
     int height = 0;
     int width = 0;
     const char *out = sl_conf_text(check->conf, "out");
     SL_TRY(api_decode_options(err, check->conf, &check->decode));
-    SL_TRY(api_parts_open(err, check->conf, check->data, &check->decode, check->sources,
-                          &check->n_sources));
+    SL_TRY(api_parts_open(err, check->conf, check->data, 0, &check->decode,
+                          check->sources, &check->n_sources));
     bool is_fixed = sl_source_side_fixed(check->sources[0], &height, &width) != 0;
     check->limits = (struct sl_findings_limits){
         .min_side = !sl_conf_is_auto(check->conf, "min-side")
@@ -100,18 +88,20 @@ static enum sl_status open_all(struct sl_error *err, struct check *check)
 
 static enum sl_status look(struct sl_error *err, struct check *check)
 {
+    int64_t before = 0;
     for (int s = 0; s < check->n_sources; s++) {
         check->source = check->sources[s];
-        SL_TRY(sl_survey(err, &(struct sl_survey_config){
-                                  .source = check->source,
-                                  .decode = check->decode,
-                                  .n_workers = api_workers(check->conf),
-                                  .each = each,
-                                  .context = check,
-                                  .go_on = go_on,
-                                  .go_on_context = check,
-                              }));
-        check->first += sl_source_count(check->source);
+        SL_TRY(api_pass(err, check->conf,
+                        &(struct api_pass){
+                            .source = check->source,
+                            .decode = &check->decode,
+                            .each = each,
+                            .context = check,
+                            .hooks = check->hooks,
+                            .before = before,
+                            .total = check->total,
+                        }));
+        before += sl_source_count(check->source);
     }
     return sl_findings_match(err, check->findings);
 }

@@ -230,6 +230,16 @@ static const struct sl_key decode_keys[] = {
      .help = "The same for the size of a picture's file."},
 };
 
+/* Which pictures are tallied. */
+static const struct sl_key stats_keys[] = {
+    {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
+     .argument = "N",
+     .help = "Only the first N pictures of a fixed shuffled order; 0 = all."},
+    {.name = "seed", .type = SL_KEY_INT, .initial = "0", .low = 0,
+     .high = 9007199254740992, .argument = "N",
+     .help = "Of the order of --limit."},
+};
+
 /* What is worth a word when pictures are looked at. */
 static const struct sl_key check_keys[] = {
     {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
@@ -436,6 +446,9 @@ static const struct {
       PART(cache_keys), PART(output_keys)}},
     {"check",
      {PART(check_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
+      PART(output_keys)}},
+    {"stats",
+     {PART(stats_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
     {"pack", {PART(pack_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"bench step",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the commands that look at data share: opening both parts of a DATA, and paths as
- * texts that harm no terminal and no JSON reader. Nothing is judged here.
+ * What the commands that look at data share: opening both parts of a DATA, passing over
+ * its pictures, and paths as texts that harm no terminal and no JSON reader. Nothing is
+ * judged here.
  */
 #include "api_int.h"
 
@@ -10,7 +11,8 @@
 enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */ };
 
 enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
-                              const char *data, const struct sl_decode_options *decode,
+                              const char *data, int64_t limit,
+                              const struct sl_decode_options *decode,
                               struct sl_source *sources[2], int *n)
 {
     char cache[PATH_BYTES];
@@ -18,8 +20,8 @@ enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
         .data = data,
         .part = SL_PART_TRAIN,
         .whole = true,
-        .limit = sl_conf_has(conf, "limit") ? sl_conf_int(conf, "limit") : 0,
-        .seed = sl_conf_has(conf, "seed") ? (uint64_t)sl_conf_int(conf, "seed") : 0,
+        .limit = limit,
+        .seed = limit > 0 ? (uint64_t)sl_conf_int(conf, "seed") : 0,
         .decode = *decode,
         .cache_directory = api_cache_directory(conf, cache, sizeof cache),
     };
@@ -32,6 +34,32 @@ enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
         *n = 2;
     }
     return SL_OK;
+}
+
+static bool go_on(void *context, int64_t done)
+{
+    const struct api_pass *pass = context;
+    const slim_hooks *hooks = pass->hooks;
+    if (hooks != NULL && hooks->passed != NULL) {
+        hooks->passed(hooks->context, pass->before + done, pass->total);
+    }
+    return hooks == NULL || hooks->stop_requested == NULL ||
+           !hooks->stop_requested(hooks->context);
+}
+
+enum sl_status api_pass(struct sl_error *err, const struct sl_conf *conf,
+                        const struct api_pass *pass)
+{
+    struct api_pass copy = *pass; /* a callback's context is not const */
+    return sl_survey(err, &(struct sl_survey_config){
+                              .source = pass->source,
+                              .decode = *pass->decode,
+                              .n_workers = api_workers(conf),
+                              .each = pass->each,
+                              .context = pass->context,
+                              .go_on = go_on,
+                              .go_on_context = &copy,
+                          });
 }
 
 /* Bytes below 0x20, 0x7f and, if asked, those above it. */

@@ -432,4 +432,36 @@ int64_t sl_findings_damaged(const struct sl_findings *findings);
 int64_t sl_findings_duplicates(const struct sl_findings *findings);
 int64_t sl_findings_odd(const struct sl_findings *findings, enum sl_oddity kind);
 
+/* ---- what pictures are like (tally.c) ---------------------------------------------- */
+
+enum { SL_BINS_MOST = 16, SL_TALLY_FORMATS = 8 };
+
+/* Bin b counts values from edges[b - 1] up to, but without, edges[b]; the first and the
+ * last are open. n_edges + 1 bins. */
+struct sl_histogram {
+    const double *edges;
+    int n_edges;
+    int64_t counts[SL_BINS_MOST];
+};
+
+struct sl_tally_numbers {
+    int64_t n, n_damaged; /* damaged pictures count nowhere else */
+    int64_t bytes;        /* as stored */
+    int64_t wide, tall, square;
+    struct sl_histogram sides;   /* short side in pixels */
+    struct sl_histogram aspects; /* long side : short side */
+    struct sl_histogram sizes;   /* bytes */
+    /* By sl_decode_format; the last: not stored encoded. */
+    int64_t formats[SL_TALLY_FORMATS + 1];
+    double mean[3], std[3]; /* of pixels in [0, 1]; every picture counts alike */
+};
+
+struct sl_tally;
+enum sl_status sl_tally_create(struct sl_error *err, struct sl_tally **tally);
+void sl_tally_destroy(struct sl_tally *tally);
+void sl_tally_add(struct sl_tally *tally, const struct sl_look *look);
+/* The short side that this share of the pictures stays below: 0.5 = the median. */
+int sl_tally_side_at(const struct sl_tally *tally, double share);
+struct sl_tally_numbers sl_tally_numbers(const struct sl_tally *tally);
+
 #endif

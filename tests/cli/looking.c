@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Looking at data before hours are spent on it: what `check` finds in a folder whose
- * faults are known, the same for any number of workers.
+ * faults are known, what `stats` counts where the numbers are known, the same for any
+ * number of workers.
  */
 #include "cli/clikit.h"
 
@@ -192,12 +193,148 @@ static void test_check_refuses(void **state)
     cli_expect_refused(RUN("check", "parts", "--max-aspect", "0.5"), 2, "--max-aspect");
 }
 
+static void expect_near(json_t *list, const double *want, double within)
+{
+    for (size_t c = 0; c < 3; c++) {
+        double seen = json_number_value(json_array_get(list, c));
+        if (fabs(seen - want[c]) > within) {
+            fail_msg("channel %zu: %.6f, wanted %.6f", c, seen, want[c]);
+        }
+    }
+}
+
+/* Pixels counted in bin `from` of a histogram. */
+static int64_t bin_of(json_t *histogram, double from)
+{
+    size_t i = 0;
+    json_t *bin = NULL;
+    json_array_foreach(histogram, i, bin)
+    {
+        if (json_number_value(json_object_get(bin, "from")) == from) {
+            return number_of(bin, "count");
+        }
+    }
+    fail_msg("no bin from %g", from);
+    return 0;
+}
+
+/* Two pictures of one colour each, of different sizes, which count alike: mean (a + b) /
+ * 2 and deviation |a - b| / 2. */
+static void test_stats_of_two(void **state)
+{
+    static const double mean[3] = {0.5, 0.1, 0.2};
+    static const double std[3] = {0.5, 0.1, 0.2};
+    (void)state;
+    cli_remove("two");
+    cli_write_ppm("two/train/a/1.ppm", 20, 20, 255, 0, 0);
+    cli_write_ppm("two/train/b/2.ppm", 40, 60, 0, 51, 102);
+    cli_write("two/train/b/words.ppm", "these are words", 15);
+    cli_write_ppm("two/val/a/3.ppm", 20, 20, 1, 2, 3);
+    json_t *root = cli_json(RUN("stats", "two", "--json", "-q"));
+    expect_near(json_object_get(root, "mean"), mean, 1e-6);
+    expect_near(json_object_get(root, "std"), std, 1e-6);
+    assert_int_equal(number_of(root, "pictures"), 2);
+    assert_int_equal(number_of(root, "damaged"), 1);
+    assert_int_equal(number_of(json_object_get(root, "parts"), "train"), 3);
+    assert_int_equal(number_of(json_object_get(root, "parts"), "test"), 1);
+    assert_int_equal(number_of(json_object_get(root, "classes"), "b"), 2);
+    assert_int_equal(number_of(json_object_get(root, "formats"), "pnm"), 2);
+    assert_int_equal(number_of(root, "square"), 1);
+    assert_int_equal(number_of(root, "wide"), 1);
+    assert_int_equal(number_of(root, "tall"), 0);
+    /* 20 x 20 x 3 and 60 x 40 x 3 bytes behind headers of 13. */
+    assert_int_equal(number_of(root, "bytes"), 1200 + 7200 + 26);
+    assert_int_equal(bin_of(json_object_get(root, "short_side"), 16), 1);
+    assert_int_equal(bin_of(json_object_get(root, "short_side"), 32), 1);
+    assert_int_equal(bin_of(json_object_get(root, "short_side"), 64), 0);
+    assert_int_equal(bin_of(json_object_get(root, "aspect"), 1.42), 1);
+    json_decref(root);
+}
+
+/* What is suggested can be run as it stands. */
+static void test_stats_suggests(void **state)
+{
+    char path[32];
+    char size[32];
+    char batch[32];
+    (void)state;
+    cli_remove("noise");
+    for (uint32_t i = 0; i < 20; i++) {
+        (void)snprintf(path, sizeof path, "noise/%02u.ppm", i);
+        cli_write_noise(path, 50, 60, i);
+    }
+    json_t *root = cli_json(RUN("stats", "noise", "--limit", "7", "--json", "-q"));
+    json_t *suggested = json_object_get(root, "suggested");
+    assert_int_equal(number_of(root, "pictures"), 7);
+    assert_int_equal(number_of(json_object_get(root, "parts"), "train"), 20);
+    assert_int_equal(number_of(suggested, "image_size"), 48);
+    assert_int_equal(number_of(suggested, "batch_size"), 16);
+    assert_string_equal(text_of(suggested, "stem"), "small");
+    (void)snprintf(size, sizeof size, "%d", (int)number_of(suggested, "image_size"));
+    (void)snprintf(batch, sizeof batch, "%d", (int)number_of(suggested, "batch_size"));
+    cli_remove("run");
+    cli_expect_done(RUN("pretrain", "noise", "-o", "run", "--recipe",
+                        text_of(suggested, "recipe"), "--image-size", size, "--stem",
+                        text_of(suggested, "stem"), "-b", batch, "-a", "resnet8-b16",
+                        "-e", "2", "-q"));
+    json_decref(root);
+}
+
+static void test_stats_workers(void **state)
+{
+    static const char *const workers[] = {"1", "2", "4"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const struct cli_result *result = RUN("stats", "many", "-j", workers[i], "-q");
+        cli_expect_done(result);
+        copy_out(result, i == 0 ? "one.out" : "more.out");
+        if (i > 0) {
+            cli_same_bytes("one.out", "more.out");
+        }
+    }
+    assert_non_null(
+        strstr(RUN("stats", "many", "-q")->out, "damaged       30, left out"));
+}
+
+/* The constants that everyone uses; the deviation is that of all pixels. */
+static void test_stats_of_cifar(void **state)
+{
+    static const double mean[3] = {0.4914, 0.4822, 0.4465};
+    static const double std[3] = {0.2470, 0.2435, 0.2616};
+    (void)state;
+    const char *cifar = cli_unpacked("cifar-10-batches-bin");
+    if (cifar == NULL) {
+        print_message("skipped: no cifar-10-batches-bin; set SLIMCLR_TEST_DATA\n");
+        skip();
+    }
+    json_t *root = cli_json(RUN("stats", cifar, "--json", "-q"));
+    expect_near(json_object_get(root, "mean"), mean, 6e-5);
+    expect_near(json_object_get(root, "std"), std, 6e-5);
+    assert_int_equal(number_of(json_object_get(root, "classes"), "frog"), 5000);
+    assert_string_equal(text_of(json_object_get(root, "suggested"), "recipe"), "cifar10");
+    json_decref(root);
+}
+
+static void test_stats_refuses(void **state)
+{
+    (void)state;
+    cli_remove("bad");
+    cli_write("bad/words.png", "these are words\n", 16);
+    cli_expect_refused(RUN("stats"), 2, "DATA");
+    cli_expect_refused(RUN("stats", "not-there"), 3, "not-there");
+    cli_expect_refused(RUN("stats", "empty"), 3, "no images");
+    cli_expect_refused(RUN("stats", "bad"), 3, "slimclr check");
+    cli_expect_refused(RUN("stats", "bad", "--limit", "-1"), 2, "--limit");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_findings),      cmocka_unit_test(test_text_and_list),
-        cmocka_unit_test(test_workers),       cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_check_refuses),
+        cmocka_unit_test(test_findings),       cmocka_unit_test(test_text_and_list),
+        cmocka_unit_test(test_workers),        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_check_refuses),  cmocka_unit_test(test_stats_of_two),
+        cmocka_unit_test(test_stats_suggests), cmocka_unit_test(test_stats_workers),
+        cmocka_unit_test(test_stats_of_cifar), cmocka_unit_test(test_stats_refuses),
     };
     return cmocka_run_group_tests(tests, make_faulty, NULL);
 }
