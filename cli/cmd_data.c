@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `check` and `stats`: what the pictures of a DATA are like, before hours are spent on
- * them.
+ * `check`, `stats` and `views`: what the pictures of a DATA are like, before hours are
+ * spent on them.
  */
 #include "cli.h"
 
@@ -51,6 +51,23 @@ int cmd_stats(int argc, char **argv)
         slim_status status = slim_stats(arguments.options, arguments.places[0],
                                         arguments.json, &hooks, &text, &error);
         code = cli_print_text("stats", status, text, &error);
+    }
+    cli_arguments_finish(&arguments);
+    return code;
+}
+
+int cmd_views(int argc, char **argv)
+{
+    struct cli_arguments arguments;
+    slim_error error;
+    int code = cli_arguments_read("views", argc, argv, &arguments);
+    if (code == 0) {
+        char *text = NULL;
+        cli_log_open(&arguments);
+        slim_status status =
+            slim_views(arguments.options, arguments.places, arguments.n_places,
+                       arguments.json, &text, &error);
+        code = cli_print_text("views", status, text, &error);
     }
     cli_arguments_finish(&arguments);
     return code;

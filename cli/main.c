@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,11 @@ static const struct command commands[] = {
      "stats DATA [options]",
      "what pictures are like, and settings that suit them",
      {"stats", NULL}},
+    {"views",
+     cmd_views,
+     "views DATA... -o FILE.png [options]",
+     "pictures and their augmented views, to look at",
+     {"views", NULL}},
     {"pack",
      cmd_pack,
      "pack DATA -o NAME [options]",
@@ -159,6 +165,8 @@ static void wait_politely(char **argv)
 int main(int argc, char **argv)
 {
     wait_politely(argv);
+    /* A file-size limit is a full disk, and reported as one. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         (void)fprintf(stderr, "slimclr: no command; `slimclr help` lists them\n");
         return SLIM_ERROR_USAGE;

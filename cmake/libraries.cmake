@@ -62,7 +62,7 @@ endif()
 
 cmake_dependent_option(SLIM_ONEDNN "cpu backend on oneDNN" ON "SLIM_FOUND_DNNL" OFF)
 cmake_dependent_option(SLIM_JPEG "JPEG reader (libjpeg-turbo)" ON "SLIM_FOUND_JPEG" OFF)
-cmake_dependent_option(SLIM_PNG "PNG reader (libspng)" ON "SLIM_FOUND_SPNG" OFF)
+cmake_dependent_option(SLIM_PNG "PNG reader and writer (libspng)" ON "SLIM_FOUND_SPNG" OFF)
 cmake_dependent_option(SLIM_WEBP "WebP reader (libwebp)" ON "SLIM_FOUND_WEBP" OFF)
 cmake_dependent_option(SLIM_TIFF "TIFF reader (libtiff 4.5)" ON "SLIM_FOUND_TIFF" OFF)
 cmake_dependent_option(SLIM_ZLIB "gzipped files, deflated zip members (zlib)" ON

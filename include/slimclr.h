@@ -69,8 +69,8 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "check", "stats", "pack", "plan",
- * "bench step", "bench loader", "bench ops". */
+/* `command`: "pretrain", "eval knn", "eval linear", "check", "stats", "views", "pack",
+ * "plan", "bench step", "bench loader", "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -166,6 +166,13 @@ slim_status slim_check(const slim_options *options, const char *data, bool json,
  * settings that suit them. A text, or one JSON object, as above. */
 slim_status slim_stats(const slim_options *options, const char *data, bool json,
                        const slim_hooks *hooks, char **text, slim_error *error);
+
+/* `slimclr views`: the first pictures that a pretrain command with these options and
+ * n_data DATA arguments would see, and their two views, into the PNG file of key "out".
+ * The text says which row shows what. SLIM_ERROR_USAGE in a build without a PNG library.
+ */
+slim_status slim_views(const slim_options *options, const char *const *data, int n_data,
+                       bool json, char **text, slim_error *error);
 
 /* ---- models ------------------------------------------------------------------------ */
 

@@ -64,8 +64,74 @@ struct json_t;
 enum sl_status api_json_add(struct sl_error *err, struct sl_text *text,
                             struct json_t *root);
 
-/* ---- looking at data (parts.c) --------------------------------------------------- */
+/* Lines also go to `log` until called with NULL. */
+void api_log_tee(struct sl_file_log *log);
 
+/* ---- settings (settings.c) --------------------------------------------------------- */
+
+/* What is known about the pictures before settings are resolved. */
+struct api_pictures {
+    int64_t count;  /* 0 = unknown (plan, bench) */
+    int fixed_side; /* side of fixed-size data, else 0 */
+    float mean[3], std[3];
+};
+
+/* One run's settings in the terms of the folders below. */
+struct api_settings {
+    struct sl_resnet_config resnet;
+    struct sl_trainer_config trainer;
+    struct sl_recipe recipe;
+    int64_t steps_per_epoch;
+    double epochs;
+    int log_every;
+    int threads, workers;
+};
+/* Resolves every "auto" in `conf` (interface.md, "What the defaults resolve to") and
+ * fills `settings`, whose texts borrow from `conf`; the device says what it can compute
+ * in. */
+enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
+                                    const struct api_pictures *pictures,
+                                    const struct sl_device *device,
+                                    struct api_settings *settings);
+/* The part of it that views are made by. */
+enum sl_status api_settings_view(struct sl_error *err, struct sl_conf *conf,
+                                 const struct api_pictures *pictures,
+                                 struct sl_recipe *recipe);
+/* The compute type that key "precision" means on this device: "auto" takes bfloat16
+ * where the device computes it; asked for where it does not, a warning says so and it is
+ * float32. Resolves the key. */
+enum sl_status api_precision(struct sl_error *err, struct sl_conf *conf,
+                             const struct sl_device *device, enum sl_dtype *type);
+/* The part of it that a checkpoint needs to be used: the net at `image_size` (0 = the
+ * checkpoint's) and the evaluation view. `conf` is a checkpoint's. */
+enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *conf,
+                                   int image_size, struct sl_resnet_config *resnet,
+                                   struct sl_recipe *view);
+/* How pictures become pixels, from the settings of a run or of a checkpoint. */
+enum sl_status api_decode_options(struct sl_error *err, const struct sl_conf *conf,
+                                  struct sl_decode_options *decode);
+/* "10%" or "0.1" as a fraction in [0, 1]. */
+enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
+                                  const char *where, double *fraction);
+/* Opens the device that keys "device" and "threads" ask for. */
+enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
+                               struct sl_device *device);
+int api_workers(const struct sl_conf *conf);
+enum sl_bad_policy api_bad_policy(const struct sl_conf *conf);
+/* What keys "cache-dir" and "no-cache" say, in dst, or NULL: nothing is kept. */
+const char *api_cache_directory(const struct sl_conf *conf, char *dst, size_t size);
+
+/* What is worth knowing of a net before hours are spent on it, as a line of the log
+ * (run_words.c). */
+void api_say_uneven(const struct sl_net *net, const char *arch);
+
+/* ---- reading data (parts.c) -------------------------------------------------------- */
+
+/* Opens the pictures that `pretrain` learns from, and says what is known of them. */
+enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *conf,
+                                 const char *const *data, int n_data,
+                                 struct sl_source **source,
+                                 struct api_pictures *pictures);
 /* Opens one DATA as `pretrain` does: its train part, or all of it, and the test part
  * where it has one of its own. *n is 1 or 2; both are the caller's to close, after a
  * failure too. `limit` pictures of
@@ -108,63 +174,6 @@ struct api_suggestion {
 };
 enum sl_status api_suggest(struct sl_error *err, const struct api_outline *outline,
                            struct api_suggestion *suggestion);
-
-/* Lines also go to `log` until called with NULL. */
-void api_log_tee(struct sl_file_log *log);
-
-/* ---- settings (settings.c) --------------------------------------------------------- */
-
-/* What is known about the pictures before settings are resolved. */
-struct api_pictures {
-    int64_t count;  /* 0 = unknown (plan, bench) */
-    int fixed_side; /* side of fixed-size data, else 0 */
-    float mean[3], std[3];
-};
-
-/* One run's settings in the terms of the folders below. */
-struct api_settings {
-    struct sl_resnet_config resnet;
-    struct sl_trainer_config trainer;
-    struct sl_recipe recipe;
-    int64_t steps_per_epoch;
-    double epochs;
-    int log_every;
-    int threads, workers;
-};
-/* Resolves every "auto" in `conf` (interface.md, "What the defaults resolve to") and
- * fills `settings`, whose texts borrow from `conf`; the device says what it can compute
- * in. */
-enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
-                                    const struct api_pictures *pictures,
-                                    const struct sl_device *device,
-                                    struct api_settings *settings);
-/* The compute type that key "precision" means on this device: "auto" takes bfloat16
- * where the device computes it; asked for where it does not, a warning says so and it is
- * float32. Resolves the key. */
-enum sl_status api_precision(struct sl_error *err, struct sl_conf *conf,
-                             const struct sl_device *device, enum sl_dtype *type);
-/* The part of it that a checkpoint needs to be used: the net at `image_size` (0 = the
- * checkpoint's) and the evaluation view. `conf` is a checkpoint's. */
-enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *conf,
-                                   int image_size, struct sl_resnet_config *resnet,
-                                   struct sl_recipe *view);
-/* How pictures become pixels, from the settings of a run or of a checkpoint. */
-enum sl_status api_decode_options(struct sl_error *err, const struct sl_conf *conf,
-                                  struct sl_decode_options *decode);
-/* "10%" or "0.1" as a fraction in [0, 1]. */
-enum sl_status api_parse_fraction(struct sl_error *err, const char *text,
-                                  const char *where, double *fraction);
-/* Opens the device that keys "device" and "threads" ask for. */
-enum sl_status api_device_open(struct sl_error *err, const struct sl_conf *conf,
-                               struct sl_device *device);
-int api_workers(const struct sl_conf *conf);
-enum sl_bad_policy api_bad_policy(const struct sl_conf *conf);
-/* What keys "cache-dir" and "no-cache" say, in dst, or NULL: nothing is kept. */
-const char *api_cache_directory(const struct sl_conf *conf, char *dst, size_t size);
-
-/* What is worth knowing of a net before hours are spent on it, as a line of the log
- * (run_words.c). */
-void api_say_uneven(const struct sl_net *net, const char *arch);
 
 /* ---- models (model.c) -------------------------------------------------------------- */
 

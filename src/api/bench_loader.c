@@ -9,31 +9,6 @@
 #include <jansson.h>
 #include <string.h>
 
-static enum sl_status open_source(struct sl_error *err, const struct sl_conf *conf,
-                                  const char *const *data, int n_data,
-                                  struct sl_source **source,
-                                  struct api_pictures *pictures)
-{
-    int height = 0;
-    int width = 0;
-    char cache[4096];
-    struct sl_source_config config = {
-        .part = SL_PART_TRAIN,
-        .whole = true,
-        .cache_directory = api_cache_directory(conf, cache, sizeof cache),
-        .limit = sl_conf_int(conf, "limit"),
-        .seed = (uint64_t)sl_conf_int(conf, "seed"),
-    };
-    SL_TRY(api_decode_options(err, conf, &config.decode));
-    SL_TRY(sl_source_open_all(err, &config, data, n_data, source));
-    *pictures = (struct api_pictures){.count = sl_source_count(*source)};
-    if (sl_source_side_fixed(*source, &height, &width)) {
-        pictures->fixed_side = height > width ? height : width;
-    }
-    sl_source_mean_std(*source, pictures->mean, pictures->std);
-    return SL_OK;
-}
-
 static enum sl_status print_result(struct sl_error *err,
                                    const struct sl_loader_config *config,
                                    const struct sl_bench_loader_result *result,
@@ -80,7 +55,7 @@ slim_status slim_bench_loader(const slim_options *options, const char *const *da
     double max_bad = 0.0;
     *out = NULL;
     SL_TRY_OUT(api_conf_complete(&err, options, &conf));
-    SL_TRY_OUT(open_source(&err, conf, data, n_data, &source, &pictures));
+    SL_TRY_OUT(api_pictures_open(&err, conf, data, n_data, &source, &pictures));
     SL_TRY_OUT(api_device_open(&err, conf, &device));
     SL_TRY_OUT(api_settings_resolve(&err, conf, &pictures, &device, &settings));
     SL_TRY_OUT(

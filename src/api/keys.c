@@ -12,7 +12,8 @@
 /* Rows are laid out by hand: what it is, then its help. */
 /* clang-format off */
 
-/* What is trained, on what, and how. */
+/* What is trained, on what, and how. The first row is left out where a command writes
+ * something else. */
 static const struct sl_key training_keys[] = {
     {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
      .argument = "DIR",
@@ -228,6 +229,16 @@ static const struct sl_key decode_keys[] = {
     {.name = "max-bytes", .type = SL_KEY_INT, .initial = "268435456", .low = 1,
      .high = 1000000000000.0, .argument = "N",
      .help = "The same for the size of a picture's file."},
+};
+
+/* What is shown of views, besides the keys of a run, of which it has its own "out". */
+static const struct sl_key views_keys[] = {
+    {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
+     .argument = "FILE",
+     .help = "The PNG to write."},
+    {.name = "n", .letter = 'n', .type = SL_KEY_INT, .initial = "8", .low = 1,
+     .high = 1024, .argument = "N",
+     .help = "Rows: the first pictures that training would see."},
 };
 
 /* Which pictures are tallied. */
@@ -449,6 +460,14 @@ static const struct {
       PART(output_keys)}},
     {"stats",
      {PART(stats_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
+      PART(output_keys)}},
+    {"views",
+     {PART(views_keys),
+      {training_keys + 1, SL_COUNT(training_keys) - 1},
+      PART(decode_keys),
+      PART(device_keys),
+      PART(worker_keys),
+      PART(cache_keys),
       PART(output_keys)}},
     {"pack", {PART(pack_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"bench step",

@@ -1,14 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the commands that look at data share: opening both parts of a DATA, passing over
- * its pictures, and paths as texts that harm no terminal and no JSON reader. Nothing is
- * judged here.
+ * What the commands that read data share: opening the pictures of a run, or both parts of
+ * a DATA, passing over its pictures, and paths as texts that harm no terminal and no JSON
+ * reader. Nothing is judged here.
  */
 #include "api_int.h"
 
 #include <jansson.h>
 
 enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */ };
+
+enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *conf,
+                                 const char *const *data, int n_data,
+                                 struct sl_source **source, struct api_pictures *pictures)
+{
+    int height = 0;
+    int width = 0;
+    char cache[PATH_BYTES];
+    struct sl_source_config config = {
+        .part = SL_PART_TRAIN,
+        .whole = true,
+        .limit = sl_conf_int(conf, "limit"),
+        .seed = (uint64_t)sl_conf_int(conf, "seed"),
+        .cache_directory = api_cache_directory(conf, cache, sizeof cache),
+    };
+    SL_TRY(api_decode_options(err, conf, &config.decode));
+    SL_TRY(sl_source_open_all(err, &config, data, n_data, source));
+    *pictures = (struct api_pictures){.count = sl_source_count(*source)};
+    if (sl_source_side_fixed(*source, &height, &width)) {
+        pictures->fixed_side = height > width ? height : width;
+    }
+    sl_source_mean_std(*source, pictures->mean, pictures->std);
+    return SL_OK;
+}
 
 enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
                               const char *data, int64_t limit,

@@ -450,6 +450,14 @@ static enum sl_status resolve_moco(struct sl_error *err, struct sl_conf *conf,
     return SL_OK;
 }
 
+enum sl_status api_settings_view(struct sl_error *err, struct sl_conf *conf,
+                                 const struct api_pictures *pictures,
+                                 struct sl_recipe *recipe)
+{
+    SL_TRY(resolve_net(err, conf, pictures));
+    return resolve_view(err, conf, recipe);
+}
+
 enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
                                     const struct api_pictures *pictures,
                                     const struct sl_device *device,

@@ -17,23 +17,8 @@ static const double COLLAPSE_STD = 0.05;
 static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
                                     struct api_pictures *pictures)
 {
-    char cache[RUN_PATH_LENGTH];
-    struct sl_source_config config = {
-        .part = SL_PART_TRAIN,
-        .whole = true,
-        .limit = sl_conf_int(run->conf, "limit"),
-        .seed = (uint64_t)sl_conf_int(run->conf, "seed"),
-        .cache_directory = api_cache_directory(run->conf, cache, sizeof cache),
-    };
-    SL_TRY(api_decode_options(err, run->conf, &config.decode));
-    SL_TRY(sl_source_open_all(err, &config, run->data, run->n_data, &run->source));
-    *pictures = (struct api_pictures){.count = sl_source_count(run->source)};
-    int height = 0;
-    int width = 0;
-    if (sl_source_side_fixed(run->source, &height, &width)) {
-        pictures->fixed_side = height > width ? height : width;
-    }
-    sl_source_mean_std(run->source, pictures->mean, pictures->std);
+    SL_TRY(api_pictures_open(err, run->conf, run->data, run->n_data, &run->source,
+                             pictures));
     run->fingerprint = sl_source_fingerprint(run->source);
     char text[32];
     (void)snprintf(text, sizeof text, "%016llx", (unsigned long long)run->fingerprint);

@@ -464,4 +464,28 @@ void sl_tally_add(struct sl_tally *tally, const struct sl_look *look);
 int sl_tally_side_at(const struct sl_tally *tally, double share);
 struct sl_tally_numbers sl_tally_numbers(const struct sl_tally *tally);
 
+/* ---- pictures for people (sheet.c, png_write.c) ------------------------------------ */
+
+/* Rows of square cells: a picture, then its views. The pixels belong to the arena. */
+struct sl_sheet {
+    struct sl_image image; /* RGB */
+    int view_size, scale, cell;
+};
+/* SL_ERROR_USAGE when it would be too large. */
+enum sl_status sl_sheet_create(struct sl_error *err, struct sl_arena *arena, int n_rows,
+                               int n_views, int view_size, struct sl_sheet *sheet);
+/* Draws into a row's cells; `arena` is for scratch. */
+enum sl_status sl_sheet_original(struct sl_error *err, struct sl_sheet *sheet, int row,
+                                 const struct sl_image *image, struct sl_arena *arena);
+/* `pixels`: (size, size, channels) as the recipe has normalised them. */
+enum sl_status sl_sheet_view(struct sl_error *err, struct sl_sheet *sheet, int row,
+                             int view, const float *pixels,
+                             const struct sl_recipe *recipe, struct sl_arena *arena);
+
+/* False in a build without a PNG library; writing is then SL_ERROR_USAGE. */
+bool sl_png_is_written(void);
+/* The file is complete, or as it was. */
+enum sl_status sl_png_write(struct sl_error *err, const char *path,
+                            const struct sl_image *image);
+
 #endif

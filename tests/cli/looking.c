@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Looking at data before hours are spent on it: what `check` finds in a folder whose
- * faults are known, what `stats` counts where the numbers are known, the same for any
- * number of workers.
+ * faults are known, what `stats` counts where the numbers are known, what `views` draws;
+ * the same for any number of workers.
  */
 #include "cli/clikit.h"
 
@@ -327,6 +327,132 @@ static void test_stats_refuses(void **state)
     cli_expect_refused(RUN("stats", "bad", "--limit", "-1"), 2, "--limit");
 }
 
+static bool writes_png(void)
+{
+    json_t *info = cli_json(RUN("info", "--json"));
+    bool has = strstr(text_of(info, "formats"), "png") != NULL;
+    json_decref(info);
+    return has;
+}
+
+static int64_t big_endian(const unsigned char *at)
+{
+    return (int64_t)at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
+}
+
+static void expect_png(const char *path, int64_t width, int64_t height)
+{
+    static const unsigned char magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    int64_t size = 0;
+    unsigned char *png = cli_read(path, &size);
+    assert_true(size > 33);
+    assert_memory_equal(png, magic, sizeof magic);
+    assert_int_equal(big_endian(png + 16), width);
+    assert_int_equal(big_endian(png + 20), height);
+    cli_free(png);
+}
+
+/* One red picture of 16 px: three cells of 128 px on grey, 416 x 144 in all. Without
+ * randomness its views are itself, so that the mean of the sheet is known. */
+static void test_views_of_red(void **state)
+{
+    const double cells = 3.0 * 128 * 128;
+    const double all = 416.0 * 144;
+    const double ground = (all - cells) * 48;
+    const double mean[3] = {(cells * 200 + ground) / all / 255,
+                            (cells * 10 + ground) / all / 255,
+                            (cells * 90 + ground) / all / 255};
+    (void)state;
+    if (!writes_png()) {
+        cli_expect_refused(RUN("views", "noise", "-o", "no.png"), 2, "PNG");
+        skip();
+    }
+    cli_remove("red");
+    cli_remove("sheet");
+    cli_folder("sheet");
+    cli_write_ppm("red/one.ppm", 16, 16, 200, 10, 90);
+    json_t *root = cli_json(RUN("views", "red", "-o", "sheet/a.png", "--aug", "none",
+                                "--image-size", "16", "--json", "-q"));
+    assert_int_equal(number_of(root, "width"), 416);
+    assert_int_equal(number_of(root, "height"), 144);
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(root, "rows"), 0)),
+        "red/one.ppm");
+    json_decref(root);
+    expect_png("sheet/a.png", 416, 144);
+    root = cli_json(RUN("stats", "sheet", "--json", "-q"));
+    expect_near(json_object_get(root, "mean"), mean, 1e-6);
+    json_decref(root);
+    cli_expect_done(RUN("check", "sheet", "-q"));
+    cli_no_torn_files("sheet");
+}
+
+/* The sheet is a function of pictures, settings and seed; damaged pictures are replaced.
+ */
+static void test_views_of_many(void **state)
+{
+    (void)state;
+    if (!writes_png()) {
+        skip();
+    }
+    cli_remove("sheet");
+    cli_folder("sheet");
+    cli_expect_done(RUN("views", "many", "-o", "sheet/a.png", "-n", "5", "--image-size",
+                        "24", "-j", "1"));
+    cli_expect_done(RUN("views", "many", "-o", "sheet/b.png", "-n", "5", "--image-size",
+                        "24", "-j", "4"));
+    cli_expect_done(RUN("views", "many", "-o", "sheet/c.png", "-n", "5", "--image-size",
+                        "24", "--seed", "1"));
+    cli_same_bytes("sheet/a.png", "sheet/b.png");
+    assert_true(cli_hash("sheet/a.png") != cli_hash("sheet/c.png"));
+    /* Cells of 6 x 24 px: margins 8, 12 before the views, 4 between, 8 between rows. */
+    expect_png("sheet/a.png", 8 + 144 + 12 + 144 + 4 + 144 + 8, 5 * 144 + 4 * 8 + 16);
+    /* More rows than pictures are as many as there are; grey views take channels 1. */
+    cli_expect_done(RUN("views", "two", "-o", "sheet/d.png", "-n", "50", "--image-size",
+                        "24", "--channels", "1", "--on-bad-image", "grey"));
+    expect_png("sheet/d.png", 464, 3 * 144 + 2 * 8 + 16);
+}
+
+/* A run's own settings show what that run sees. */
+static void test_views_of_a_run(void **state)
+{
+    (void)state;
+    if (!writes_png()) {
+        skip();
+    }
+    cli_remove("run");
+    cli_expect_done(RUN("pretrain", "noise", "-o", "run", CLI_NET, "--image-size", "32",
+                        "-b", "16", "-e", "0", "--aug-grey", "1", "--seed", "3"));
+    cli_expect_done(RUN("views", "noise", "-o", "a.png", "--config", "run/config.ini"));
+    cli_expect_done(RUN("views", "noise", "-o", "b.png", "--image-size", "32",
+                        "--aug-grey", "1", "--seed", "3"));
+    cli_same_bytes("a.png", "b.png");
+    cli_expect_refused(RUN("views", "noise", "--config", "run/config.ini"), 2, "-o FILE");
+}
+
+static void test_views_refuses(void **state)
+{
+    (void)state;
+    if (!writes_png()) {
+        skip();
+    }
+    cli_expect_refused(RUN("views", "noise"), 2, "-o FILE");
+    cli_expect_refused(RUN("views", "-o", "no.png"), 2, "DATA");
+    cli_expect_refused(RUN("views", "not-there", "-o", "no.png"), 3, "not-there");
+    cli_expect_refused(RUN("views", "empty", "-o", "no.png"), 3, "no images");
+    cli_expect_refused(RUN("views", "bad", "-o", "no.png"), 3, "no readable picture");
+    cli_expect_refused(RUN("views", "noise", "-o", "no/such.png"), 1, "no/such.png");
+    cli_expect_refused(RUN("views", "noise", "-o", "no.png", "-n", "0"), 2, "--n");
+    cli_expect_refused(RUN("views", "synthetic:n=1000", "-o", "no.png", "-n", "1000",
+                           "--image-size", "1024"),
+                       2, "show fewer");
+    cli_limit_files(200);
+    cli_expect_refused(RUN("views", "noise", "-o", "no.png"), 1, "no.png");
+    cli_limit_files(0);
+    assert_false(cli_exists("no.png"));
+    cli_no_torn_files(".");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +461,8 @@ int main(void)
         cmocka_unit_test(test_check_refuses),  cmocka_unit_test(test_stats_of_two),
         cmocka_unit_test(test_stats_suggests), cmocka_unit_test(test_stats_workers),
         cmocka_unit_test(test_stats_of_cifar), cmocka_unit_test(test_stats_refuses),
+        cmocka_unit_test(test_views_of_red),   cmocka_unit_test(test_views_of_many),
+        cmocka_unit_test(test_views_of_a_run), cmocka_unit_test(test_views_refuses),
     };
     return cmocka_run_group_tests(tests, make_faulty, NULL);
 }

@@ -25,8 +25,9 @@ static void expect_words(const char *text, const char *const *words)
 /* Help names what works, and only that; each named command has a help of its own. */
 static void test_help(void **state)
 {
-    static const char *const works[] = {"pretrain", "eval",  "check", "stats", "pack",
-                                        "plan",     "bench", "demo",  "info",  "list"};
+    static const char *const works[] = {"pretrain", "eval", "check", "stats",
+                                        "views",    "pack", "plan",  "bench",
+                                        "demo",     "info", "list"};
     static const char *const later[] = {"embed", "export", "report"};
     (void)state;
     const struct cli_result *help = RUN("help");

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stands in for png_write.c in a build without its library. Invariant: exactly one of the
+ * two files is in a build.
+ */
+#include "data/data_int.h"
+
+bool sl_png_is_written(void)
+{
+    return false;
+}
+
+enum sl_status sl_png_write(struct sl_error *err, const char *path,
+                            const struct sl_image *image)
+{
+    (void)image;
+    return SL_FAIL(err, SL_ERROR_USAGE,
+                   "%s: this build has no PNG writer; build it with libspng", path);
+}
