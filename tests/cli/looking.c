@@ -127,6 +127,49 @@ static void test_text_and_list(void **state)
     cli_no_torn_files(".");
 }
 
+/* What each decoder tells of the files it reads; those of a library that is not built are
+ * left out. */
+static void test_facts_of_formats(void **state)
+{
+    static const struct {
+        const char *format, *name, *what;
+        bool is;
+    } facts[] = {
+        {"pnm", "deep.ppm", "deep", true},
+        {"pnm", "deep-plain.ppm", "deep", true},
+        {"pnm", "twelve.pgm", "deep", true},
+        {"bmp", "rgba-v56.bmp", "transparent", true},
+        {"png", "rgba16.png", "transparent", true},
+        {"png", "rgba16.png", "deep", true},
+        {"png", "rgb-key.png", "transparent", true},
+        {"png", "rgb8.png", "transparent", false},
+        {"png", "rgb8.png", "deep", false},
+        {"jpeg", "ycck.jpg", "cmyk", true},
+        {"jpeg", "422.jpg", "cmyk", false},
+        {"webp", "alpha.webp", "transparent", true},
+        {"tiff", "alpha.tif", "transparent", true},
+        {"tiff", "cmyk.tif", "cmyk", true},
+        {"tiff", "grey16.tif", "deep", true},
+        {"tiff", "grey16.tif", "transparent", false},
+    };
+    char line[256];
+    (void)state;
+    json_t *info = cli_json(RUN("info", "--json"));
+    const struct cli_result *result =
+        RUN("check", cli_source("tests/golden/formats"), "-o", "formats.txt", "-q");
+    assert_int_equal(result->status, 3);
+    char *list = (char *)cli_read("formats.txt", NULL);
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+        (void)snprintf(line, sizeof line, "/%s\t%s\t", facts[i].name, facts[i].what);
+        bool is_read = strstr(text_of(info, "formats"), facts[i].format) != NULL;
+        if (is_read && (strstr(list, line) != NULL) != facts[i].is) {
+            fail_msg("%s: %s", facts[i].name, facts[i].what);
+        }
+    }
+    cli_free(list);
+    json_decref(info);
+}
+
 static void copy_out(const struct cli_result *result, const char *path)
 {
     cli_write(path, result->out, strlen(result->out));
@@ -456,13 +499,21 @@ static void test_views_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_findings),       cmocka_unit_test(test_text_and_list),
-        cmocka_unit_test(test_workers),        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_check_refuses),  cmocka_unit_test(test_stats_of_two),
-        cmocka_unit_test(test_stats_suggests), cmocka_unit_test(test_stats_workers),
-        cmocka_unit_test(test_stats_of_cifar), cmocka_unit_test(test_stats_refuses),
-        cmocka_unit_test(test_views_of_red),   cmocka_unit_test(test_views_of_many),
-        cmocka_unit_test(test_views_of_a_run), cmocka_unit_test(test_views_refuses),
+        cmocka_unit_test(test_findings),
+        cmocka_unit_test(test_text_and_list),
+        cmocka_unit_test(test_facts_of_formats),
+        cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_check_refuses),
+        cmocka_unit_test(test_stats_of_two),
+        cmocka_unit_test(test_stats_suggests),
+        cmocka_unit_test(test_stats_workers),
+        cmocka_unit_test(test_stats_of_cifar),
+        cmocka_unit_test(test_stats_refuses),
+        cmocka_unit_test(test_views_of_red),
+        cmocka_unit_test(test_views_of_many),
+        cmocka_unit_test(test_views_of_a_run),
+        cmocka_unit_test(test_views_refuses),
     };
     return cmocka_run_group_tests(tests, make_faulty, NULL);
 }
