@@ -255,7 +255,8 @@ static void pointwise_backward(struct sl_cpu_state *state, struct sl_prepared *o
 
 /* ---- masters ----------------------------------------------------------------------- */
 
-static void pack_weights(const struct sl_cpu_state *state,
+/* state: asked by the pragma only */
+static void pack_weights(const struct sl_cpu_state *state SL_UNUSED,
                          const struct sl_pointwise_weights *weights, uint16_t *u)
 {
     const int64_t vectors = sl_cpu_lanes_up(weights->columns) / SL_CPU_LANES;

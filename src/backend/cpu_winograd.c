@@ -355,7 +355,8 @@ static void winograd_backward(struct sl_cpu_state *state, struct sl_prepared *op
 /* ---- masters ----------------------------------------------------------------------- */
 
 /* Points of a kernel that sums over `rows` channels and makes `columns`. */
-static void pack_points(const struct sl_cpu_state *state,
+/* state: asked by the pragma only */
+static void pack_points(const struct sl_cpu_state *state SL_UNUSED,
                         const struct sl_winograd_weights *weights, uint16_t *u)
 {
     const int64_t in = sl_cpu_lanes_up(weights->rows);
