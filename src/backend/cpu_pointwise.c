@@ -255,7 +255,7 @@ static void pointwise_backward(struct sl_cpu_state *state, struct sl_prepared *o
 
 /* ---- masters ----------------------------------------------------------------------- */
 
-/* state: asked by the pragma only */
+/* The state is asked by the pragma only. */
 static void pack_weights(const struct sl_cpu_state *state SL_UNUSED,
                          const struct sl_pointwise_weights *weights, uint16_t *u)
 {

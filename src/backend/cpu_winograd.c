@@ -354,8 +354,8 @@ static void winograd_backward(struct sl_cpu_state *state, struct sl_prepared *op
 
 /* ---- masters ----------------------------------------------------------------------- */
 
-/* Points of a kernel that sums over `rows` channels and makes `columns`. */
-/* state: asked by the pragma only */
+/* Points of a kernel that sums over `rows` channels and makes `columns`. The state is
+ * asked by the pragma only. */
 static void pack_points(const struct sl_cpu_state *state SL_UNUSED,
                         const struct sl_winograd_weights *weights, uint16_t *u)
 {
