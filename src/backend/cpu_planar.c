@@ -175,6 +175,16 @@ static void planar_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 
 /* ---- the gradient of the weights --------------------------------------------------- */
 
+/* Gradients of positions begin .. end become 0: a short group has those of the one before
+ * behind it, and sums go to the end of a vector. */
+static void clear_behind(const struct sl_cpu_planar_op *w, int64_t begin, int64_t end,
+                         uint16_t *y)
+{
+    for (int64_t c = 0; c < w->dst.channels; c++) {
+        memset(y + c * w->stride + begin, 0, (size_t)(end - begin) * sizeof(*y));
+    }
+}
+
 /* A thread's pictures begin .. end into its sums. */
 static void add_pictures(const struct sl_prepared *op, const struct sl_op_args *args,
                          const struct room *room, struct sl_cpu_range part)
@@ -202,6 +212,7 @@ static void add_pictures(const struct sl_prepared *op, const struct sl_op_args *
                              room->y + i * w->dst.area, w->stride);
         }
         const int64_t count = (n * w->src.area + 31) / 32 * 32;
+        clear_behind(w, n * w->src.area, count, room->y);
         sl_planar_weights(&w->src, w->src.channels, w->dst.channels, room->x, room->y,
                           w->stride, count, room->sums);
     }

@@ -89,7 +89,7 @@ struct sl_cpu_maps {
 
 struct sl_cpu_rows {
     const char *name;
-    const struct sl_cpu_maps *maps[2]; /* by type: SL_F32, SL_BF16 */
+    const struct sl_cpu_maps *maps[SL_BF16 + 1]; /* by type: SL_F32, SL_BF16 */
 
     /* flat memory (cpu_numbers.c, cpu_conv.c) */
     double (*dot)(int64_t n, const float *a, const float *b);

@@ -12,6 +12,7 @@ static const char *const texts[] = {
     "conv n2 33x33 c3! o64 k7 s2 p3 first",
     "conv n3 9x7 c16 o16 k3 s1 p1",
     "conv n5 5x18 c24 o16 k3 s1 p1",
+    "conv n60 5x5 c8 o12 k3 s1 p1",
     "conv n2 9x9 c16 o32 k3 s2 p1",
     "conv n2 8x8 c32 o32 k3 s2 p1",
     "conv n4 8x8 c16 o32 k1 s2 p0",
