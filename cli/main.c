@@ -57,7 +57,7 @@ static const struct command commands[] = {
     {"bench",
      cmd_bench,
      "bench step|loader|ops [DATA] [options]",
-     "time a whole training step, the loader, or single ops: JSON lines",
+     "time a step, the loader or single ops",
      {NULL, NULL}},
     {"demo",
      cmd_demo,

@@ -175,6 +175,22 @@ static void test_uneven_channels(void **state)
     assert_null(strstr(result->err, words));
 }
 
+/* A device that does not compute in bfloat16 says so and trains in float32; what was used
+ * is what the run's settings say. */
+static void test_precision(void **state)
+{
+    (void)state;
+    cli_remove("run");
+    const struct cli_result *result =
+        RUN("pretrain", CLI_DATA, "-o", "run", "-a", "resnet8-b8", "-w", "1,0.5", "-b",
+            "32", "-e", "0", "-q", "--device", "ref", "--precision", "bf16");
+    cli_expect_done(result);
+    HOLDS(result->err, "does not compute in bfloat16", "using fp32");
+    char *config = (char *)cli_read("run/config.ini", NULL);
+    assert_non_null(strstr(config, "\nprecision = fp32\n"));
+    cli_free(config);
+}
+
 /* A run says what it is going to do in whole words, and at its end what to do next. */
 static void test_what_a_run_says(void **state)
 {
@@ -364,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_plan_costs),
         cmocka_unit_test(test_plan_ops),
         cmocka_unit_test(test_uneven_channels),
+        cmocka_unit_test(test_precision),
         cmocka_unit_test(test_what_a_run_says),
         cmocka_unit_test(test_bench),
         cmocka_unit_test(test_bench_ops),
