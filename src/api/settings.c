@@ -414,8 +414,11 @@ static enum sl_status resolve_rates(struct sl_error *err, struct sl_conf *conf,
             sl_conf_real(conf, "warmup-epochs") * (double)settings->steps_per_epoch,
         .total_steps = trainer->total_steps,
     };
-    trainer->sgd_momentum = sl_conf_real(conf, "momentum");
-    trainer->weight_decay = sl_conf_real(conf, "weight-decay");
+    trainer->optim = (struct sl_optim_config){
+        .optimizer = SL_OPTIMIZER_SGD,
+        .momentum = sl_conf_real(conf, "momentum"),
+        .weight_decay = sl_conf_real(conf, "weight-decay"),
+    };
     return SL_OK;
 }
 

@@ -15,9 +15,15 @@
 #include "net/net.h"
 #include "tensor/tensor.h"
 
-/* ---- schedules (optim.c) ----------------------------------------------------------- */
+/* ---- schedules (schedules.c) ------------------------------------------------------- */
 
-enum sl_lr_schedule { SL_LR_COSINE, SL_LR_CONSTANT };
+enum sl_lr_schedule {
+    SL_LR_COSINE,       /* per step, to nearly 0 at the end */
+    SL_LR_CONSTANT,     /* eta */
+    SL_LR_STEP,         /* eta x 0.1^(number of milestones passed) */
+    SL_LR_EPOCH_COSINE, /* per epoch e = 1 … E: eta/2 (1 + cos(pi (e-1) / (E+1))) */
+};
+enum { SL_MILESTONES_MAX = 16 };
 
 struct sl_lr_config {
     enum sl_lr_schedule schedule;
@@ -27,10 +33,52 @@ struct sl_lr_config {
     int64_t second_from; /* INT64_MAX = never */
     double warmup_steps; /* a real number (spec 6.2) */
     int64_t total_steps;
+    int64_t milestones[SL_MILESTONES_MAX]; /* STEP: steps at which it falls */
+    int n_milestones;
+    int64_t epoch_steps; /* EPOCH_COSINE: steps of an epoch, at least 1 */
 };
 /* Learning rate of optimiser step t = 0, 1, … (spec 6.2). */
 double sl_lr_at(const struct sl_lr_config *config, int64_t step);
-/* EMA momentum of MoCo v3 style cosine is a later method's; MoCo v2's is constant. */
+
+/* Momentum m of a target's average, target = m target + (1 - m) online: constant, or 1 -
+ * (1 - m0) (1 + cos(pi e/E)) / 2, which rises from m0 to 1 over the run (spec 4.2.2). */
+struct sl_average_config {
+    double momentum; /* m0 */
+    bool cosine;
+    int64_t total_steps;
+};
+double sl_average_momentum_at(const struct sl_average_config *config, int64_t step);
+
+/* ---- optimiser (optim.c) ----------------------------------------------------------- */
+
+enum sl_optimizer { SL_OPTIMIZER_SGD };
+
+struct sl_optim_config {
+    enum sl_optimizer optimizer;
+    double momentum;
+    double weight_decay;
+};
+
+/* What a rule remembers of every parameter. Borrows the parameters, which must have
+ * gradients, and their device. */
+struct sl_optim;
+enum sl_status sl_optim_create(struct sl_error *err, const struct sl_optim_config *config,
+                               struct sl_params *params, struct sl_optim **optim);
+void sl_optim_destroy(struct sl_optim *optim);
+/* Bytes of backend memory that it takes. */
+size_t sl_optim_bytes(const struct sl_optim_config *config, const struct sl_net *net);
+/* One step of the shared parameters and of those private to widths first … end-1, from
+ * the gradients in params->diff, which are zero afterwards. Every other private parameter
+ * stays exactly as it is: no decay, no momentum, and its slots start at its first real
+ * gradient (spec 6.4, 19.4). */
+void sl_optim_update(struct sl_optim *optim, double lr, int first, int end);
+/* All gradients become zero, those of inactive widths included. */
+void sl_optim_discard(struct sl_optim *optim);
+/* Slots by name ("slot.encoder.conv1.weight"), for checkpoints; and the check of what was
+ * written into them (SL_ERROR_RUN when it cannot be). */
+enum sl_status sl_optim_state(struct sl_error *err, struct sl_optim *optim,
+                              struct sl_named_list *list);
+enum sl_status sl_optim_restored(struct sl_error *err, const struct sl_optim *optim);
 
 /* ---- width policy (widths.c) ------------------------------------------------------- */
 
@@ -82,7 +130,7 @@ struct sl_trainer_config {
     int64_t total_steps;
     int64_t slow_start_step; /* 0 = off */
     struct sl_lr_config lr;
-    double sgd_momentum, weight_decay;
+    struct sl_optim_config optim;
     /* MoCo v2 */
     int64_t queue; /* K; divisible by batch (spec 4.1.5) */
     double ema_momentum, temperature;

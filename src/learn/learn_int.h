@@ -9,20 +9,6 @@
 
 #include "learn/learn.h"
 
-/* ---- optim.c ----------------------------------------------------------------------- */
-
-/* Calls `range` for the flat ranges that a step with `active` widths may write: the
- * shared part and the private blocks of the active widths. Everything else is left
- * untouched: no decay, no momentum. */
-struct sl_optim_rule {
-    double lr, momentum, weight_decay;
-};
-/* One SGD step over those ranges, then their gradients are zero again. */
-void sl_optim_update(const struct sl_params *params, const struct sl_optim_rule *rule,
-                     int active);
-/* All gradients become zero, those of inactive widths included. */
-void sl_optim_discard(const struct sl_params *params);
-
 /* ---- memory.c ---------------------------------------------------------------------- */
 
 /* First in, first out: `capacity` rows of `dim` in device memory; the next batch of keys
@@ -101,6 +87,7 @@ struct sl_trainer {
     const struct sl_net *net;
     const struct sl_device *device;
     struct sl_params *params, *target;
+    struct sl_optim *optim;
     struct sl_stats *stats, *target_stats;
     struct sl_plan *plan[SL_WIDTHS_MAX], *target_plan;
     void *block, *method_block; /* shared by all plans; carved into `method` */

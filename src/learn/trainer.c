@@ -30,7 +30,7 @@ static enum sl_status check_config(struct sl_error *err,
     SL_TRY(check_range(err, "--moco-m", config->ema_momentum, 0, 1));
     SL_TRY(check_range(err, "--moco-t", config->temperature, 1e-4, 1e4));
     SL_TRY(check_range(err, "--bn-splits", config->bn_splits, 1, config->batch));
-    SL_TRY(check_range(err, "--momentum", config->sgd_momentum, 0, 1));
+    SL_TRY(check_range(err, "--momentum", config->optim.momentum, 0, 1));
     if (config->distill != SL_DISTILL_NONE) {
         SL_TRY(check_range(err, "--distill-weight", config->distill_weight, 0, 1));
         SL_TRY(
@@ -92,6 +92,8 @@ static enum sl_status allocate(struct sl_error *err, struct sl_trainer *trainer)
     struct sl_mocov2 *method = &trainer->method;
     SL_TRY(sl_params_create(err, trainer->net, device, true, &trainer->params));
     SL_TRY(sl_params_create(err, trainer->net, device, false, &trainer->target));
+    SL_TRY(
+        sl_optim_create(err, &trainer->config.optim, trainer->params, &trainer->optim));
     SL_TRY(sl_stats_create(err, trainer->net, device, &trainer->stats));
     SL_TRY(sl_stats_create(err, trainer->net, device, &trainer->target_stats));
     SL_TRY(table->alloc(err, device->state, "activations", trainer->block_bytes,
@@ -152,6 +154,7 @@ void sl_trainer_destroy(struct sl_trainer *trainer)
         sl_plan_destroy(trainer->plan[width]);
     }
     sl_plan_destroy(trainer->target_plan);
+    sl_optim_destroy(trainer->optim);
     sl_params_destroy(trainer->params);
     sl_params_destroy(trainer->target);
     sl_stats_destroy(trainer->stats);
@@ -203,7 +206,7 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
     copy_stats(trainer, false);
     enum sl_status status = sl_mocov2_gradients(err, trainer, batch, numbers);
     if (status != SL_OK) {
-        sl_optim_discard(trainer->params);
+        sl_optim_discard(trainer->optim);
         copy_stats(trainer, true);
         if (status != SL_ERROR_NUMBERS || trainer->skipped >= config->skip_nonfinite) {
             return status;
@@ -218,11 +221,7 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
     }
     trainer->skipped = 0;
     double start_time = sl_clock();
-    sl_optim_update(trainer->params,
-                    &(struct sl_optim_rule){.lr = numbers->lr,
-                                            .momentum = config->sgd_momentum,
-                                            .weight_decay = config->weight_decay},
-                    numbers->active);
+    sl_optim_update(trainer->optim, numbers->lr, 0, numbers->active);
     sl_mocov2_after(trainer);
     trainer->step++;
     trainer->times.update = sl_clock() - start_time;
@@ -246,7 +245,7 @@ enum sl_status sl_trainer_state(struct sl_error *err, struct sl_trainer *trainer
     SL_TRY(sl_stats_state(err, trainer->stats, "", list));
     SL_TRY(sl_params_state(err, net, trainer->target->weight, "target.", list));
     SL_TRY(sl_stats_state(err, trainer->target_stats, "target.", list));
-    SL_TRY(sl_params_state(err, net, trainer->params->slot, "slot.", list));
+    SL_TRY(sl_optim_state(err, trainer->optim, list));
     SL_TRY(
         sl_named_add(err, list, "queue", sl_tensor_make(queue->rows, SL_F32, 2, rows)));
     SL_TRY(sl_named_add(err, list, "queue.position",
@@ -273,7 +272,7 @@ enum sl_status sl_trainer_restored(struct sl_error *err, struct sl_trainer *trai
                        (long long)trainer->step);
     }
     trainer->skipped = 0;
-    return SL_OK;
+    return sl_optim_restored(err, trainer->optim);
 }
 
 struct sl_params *sl_trainer_params(struct sl_trainer *trainer)
@@ -291,11 +290,12 @@ struct sl_stats *sl_trainer_stats(struct sl_trainer *trainer)
 struct sl_trainer_memory sl_trainer_memory(const struct sl_trainer *trainer)
 {
     const struct sl_net *net = trainer->net;
-    /* Weight, gradient, slot and target; mean and variance of both networks. */
-    int64_t floats = 4 * net->total + 4 * net->stats_total;
-    return (struct sl_trainer_memory){.params = (size_t)floats * sizeof(float),
-                                      .block = trainer->block_bytes,
-                                      .method = trainer->method_bytes};
+    /* Weight, gradient and target; mean and variance of both networks. */
+    size_t floats = (size_t)(3 * net->total + 4 * net->stats_total);
+    return (struct sl_trainer_memory){
+        .params = floats * sizeof(float) + sl_optim_bytes(&trainer->config.optim, net),
+        .block = trainer->block_bytes,
+        .method = trainer->method_bytes};
 }
 
 enum sl_status sl_trainer_plan_memory(struct sl_error *err,

@@ -151,13 +151,11 @@ const char *sl_resnet_name(int i);
 
 /* ---- parameters (params.c) --------------------------------------------------------- */
 
-/* Flat float32 arrays of net->total values in backend memory. Target copies have no diff
- * and slot. */
+/* Flat float32 arrays of net->total values in backend memory. */
 struct sl_params {
     const struct sl_net *net;
     const struct sl_device *device;
-    float *weight, *diff, *slot; /* diff and slot NULL for a target or an evaluation copy
-                                  */
+    float *weight, *diff; /* diff NULL for a target or an evaluation copy */
 };
 enum sl_status sl_params_create(struct sl_error *err, const struct sl_net *net,
                                 const struct sl_device *device, bool trainable,

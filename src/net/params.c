@@ -3,7 +3,7 @@
  * Parameters and running statistics as flat arrays in backend memory: creation, keyed
  * start, views by width, and names for checkpoints. Updating them is the optimiser's
  * work, using them the executor's. The invariant: a parameter's place is a function of
- * the net alone, the same in weight, diff and slot.
+ * the net alone, the same in weight, diff and the slots of an optimiser.
  */
 #include "net/net_int.h"
 
@@ -50,7 +50,6 @@ enum sl_status sl_params_create(struct sl_error *err, const struct sl_net *net,
     SL_TRY_OUT(flat_alloc(err, device, "weights", net->total, &made->weight));
     if (trainable) {
         SL_TRY_OUT(flat_alloc(err, device, "gradients", net->total, &made->diff));
-        SL_TRY_OUT(flat_alloc(err, device, "momentum", net->total, &made->slot));
     }
     *params = made;
     made = NULL;
@@ -66,7 +65,6 @@ void sl_params_destroy(struct sl_params *params)
     }
     flat_free(params->device, params->weight);
     flat_free(params->device, params->diff);
-    flat_free(params->device, params->slot);
     sl_heap_free(params);
 }
 

@@ -26,7 +26,7 @@ static void run_start(struct run *run, enum sl_dtype type, bool reuse_off)
 
     config.batch = BATCH;
     config.queue = 4 * BATCH;
-    config.weight_decay = 0;
+    config.optim.weight_decay = 0;
     config.type = type;
     config.reuse_off = reuse_off;
     *run = (struct run){.device = kit_device("auto")};
@@ -100,8 +100,8 @@ static void test_near_float32(void **state SL_UNUSED)
         assert_true(fabs(a->loss - b->loss) <= 0.02 * b->loss);
         assert_true(fabs(a->grad_norm - b->grad_norm) <= 0.05 * b->grad_norm);
     }
-    const float *mine = sl_trainer_params(half.trainer)->slot;
-    const float *theirs = sl_trainer_params(wide.trainer)->slot;
+    const float *mine = slots_of(&half.state, half.net);
+    const float *theirs = slots_of(&wide.state, wide.net);
     for (int64_t i = 0; i < wide.net->total; i++) {
         apart += pow((double)mine[i] - (double)theirs[i], 2);
         size += pow((double)theirs[i], 2);

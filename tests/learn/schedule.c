@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spec item 8: learning rates of section 6.2 (with 1251 steps an epoch), lambdas of
- * section 5.3; slow start as a step, and the texts that name weights and slow starts, bad
- * ones included.
+ * Spec item 8: learning rates of section 6.2 (with 1251 steps an epoch) and momenta of
+ * the average, lambdas of section 5.3; slow start as a step, and the texts that name
+ * weights and slow starts, bad ones included.
  */
 #include "learn/learn.h"
 #include "netkit.h"
@@ -87,6 +87,62 @@ static void test_lr_edges(void **state)
     config.warmup_steps = PER_EPOCH;
     near(sl_lr_at(&config, PER_EPOCH), 0.5, 0);
     assert_true(isfinite(sl_lr_at(&config, PER_EPOCH + 1)));
+}
+
+/* eta x 0.1 from each milestone on, after the warm-up (spec 6.2 step mode). */
+static void test_lr_step(void **state)
+{
+    (void)state;
+    struct sl_lr_config config = cosine(0.5, 100, 0);
+    config.schedule = SL_LR_STEP;
+    config.milestones[0] = 60 * PER_EPOCH;
+    config.milestones[1] = 80 * PER_EPOCH;
+    config.n_milestones = 2;
+
+    near(sl_lr_at(&config, 0), 0.5, 0);
+    near(sl_lr_at(&config, 60 * PER_EPOCH - 1), 0.5, 0);
+    near(sl_lr_at(&config, 60 * PER_EPOCH), 0.05, 1e-12);
+    near(sl_lr_at(&config, 80 * PER_EPOCH - 1), 0.05, 1e-12);
+    near(sl_lr_at(&config, 80 * PER_EPOCH), 0.005, 1e-12);
+    config.warmup_steps = 10;
+    near(sl_lr_at(&config, 5), 0.25, 1e-8);
+}
+
+/* Spec 19.18: lr of epoch e = 1 … 100 is 0.03 (1 + cos(pi (e - 1) / 101)). */
+static void test_lr_epoch_cosine(void **state)
+{
+    (void)state;
+    enum { BATCHES = 97 };
+    const struct sl_lr_config config = {.schedule = SL_LR_EPOCH_COSINE,
+                                        .peak = 0.06,
+                                        .second_from = INT64_MAX,
+                                        .total_steps = 100 * BATCHES,
+                                        .epoch_steps = BATCHES};
+
+    for (int epoch = 1; epoch <= 100; epoch++) {
+        double expected = 0.03 * (1 + cos(3.14159265358979323846 * (epoch - 1) / 101));
+        near(sl_lr_at(&config, (int64_t)(epoch - 1) * BATCHES), expected, 1e-15);
+        near(sl_lr_at(&config, (int64_t)epoch * BATCHES - 1), expected, 1e-15);
+    }
+}
+
+/* ---- momentum of the average ------------------------------------------------------- */
+
+/* MoCo v3's at epochs 0, 75, 150, 225 and 300 of 300 (spec 6.2). */
+static void test_average_momentum(void **state)
+{
+    (void)state;
+    static const double expected[] = {0.99, 0.991464, 0.995, 0.998536, 1.0};
+    struct sl_average_config config = {
+        .momentum = 0.99, .cosine = true, .total_steps = (int64_t)300 * PER_EPOCH};
+
+    for (int i = 0; i < SL_COUNT(expected); i++) {
+        near(sl_average_momentum_at(&config, (int64_t)75 * i * PER_EPOCH), expected[i],
+             5e-7);
+    }
+    near(sl_average_momentum_at(&config, (int64_t)301 * PER_EPOCH), 1.0, 0);
+    config.cosine = false;
+    near(sl_average_momentum_at(&config, 1000), 0.99, 0);
 }
 
 /* ---- weights of the widths --------------------------------------------------------- */
@@ -208,10 +264,12 @@ static void test_active(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lr_mocov2),     cmocka_unit_test(test_lr_second_phase),
-        cmocka_unit_test(test_lr_simclr),     cmocka_unit_test(test_lr_edges),
-        cmocka_unit_test(test_weights_table), cmocka_unit_test(test_weights_text),
-        cmocka_unit_test(test_slow_start),    cmocka_unit_test(test_active),
+        cmocka_unit_test(test_lr_mocov2),        cmocka_unit_test(test_lr_second_phase),
+        cmocka_unit_test(test_lr_simclr),        cmocka_unit_test(test_lr_edges),
+        cmocka_unit_test(test_lr_step),          cmocka_unit_test(test_lr_epoch_cosine),
+        cmocka_unit_test(test_average_momentum), cmocka_unit_test(test_weights_table),
+        cmocka_unit_test(test_weights_text),     cmocka_unit_test(test_slow_start),
+        cmocka_unit_test(test_active),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static struct tiny *gradient_of(const char *device, const double weights[4])
     struct sl_trainer_config config = tiny_config();
 
     config.distill = SL_DISTILL_NONE;
-    config.weight_decay = 0;
+    config.optim.weight_decay = 0;
     memcpy(config.width_weights, weights, 4 * sizeof *weights);
     struct tiny *tiny = tiny_start(device, four, &config);
     (void)tiny_step(tiny);
@@ -68,11 +68,11 @@ static void check_gradient_sum(const char *device)
         double largest = 0, worst = 0;
         for (int64_t i = 0; i < param->count; i++) {
             int64_t at = param->offset + i;
-            float whole = sl_trainer_params(sum->trainer)->slot[at];
+            float whole = slots_of(&sum->state, net)[at];
             double expected = 0;
             bool full_only = true;
             for (int width = 0; width < 4; width++) {
-                float mine = sl_trainer_params(part[width]->trainer)->slot[at];
+                float mine = slots_of(&part[width]->state, net)[at];
                 if (in_block(net, p, width, i)) {
                     full_only = full_only && width == 0;
                 } else {
@@ -83,7 +83,7 @@ static void check_gradient_sum(const char *device)
                 expected += mine;
             }
             if (full_only) { /* the ring: the full width's gradient and nothing else */
-                assert_true(whole == sl_trainer_params(part[0]->trainer)->slot[at]);
+                assert_true(whole == slots_of(&part[0]->state, net)[at]);
                 ring++;
             }
             largest = fmax(largest, fabs(expected));

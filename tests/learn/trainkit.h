@@ -35,8 +35,7 @@ static inline struct sl_trainer_config tiny_config(void)
                .peak = 0.05,
                .second_from = INT64_MAX,
                .total_steps = 100},
-        .sgd_momentum = 0.9,
-        .weight_decay = 5e-4,
+        .optim = {.momentum = 0.9, .weight_decay = 5e-4},
         .queue = TINY_QUEUE,
         .ema_momentum = 0.9,
         .temperature = 0.2,
@@ -74,6 +73,18 @@ static inline void tiny_end(struct tiny *tiny)
     sl_net_destroy(tiny->net);
     sl_device_close(&tiny->device);
     sl_heap_free(tiny);
+}
+
+/* All slots of a trainer's state, which lie as the parameters do. */
+static inline const float *slots_of(const struct sl_named_list *state,
+                                    const struct sl_net *net)
+{
+    char name[SL_NAME_MAX + 8];
+
+    (void)snprintf(name, sizeof name, "slot.%s", net->params[0].name);
+    const struct sl_named *first = sl_named_find(state, name);
+    assert_non_null(first);
+    return (const float *)first->tensor.data - net->params[0].offset;
 }
 
 /* The views of a step, into tiny->views. */

@@ -340,7 +340,6 @@ static void test_start(void **state)
     double most = 0.0;
 
     assert_null(params->diff);
-    assert_null(params->slot);
     check_square(params, "encoder.layer3.1.conv1.weight", 2.0 / (9 * 64));
     check_square(params, "head.2.weight", 1.0 / (3 * 64)); /* U(-1/8, 1/8) */
     moments(params, "head.2.weight", &square, &most);
