@@ -417,9 +417,10 @@ static enum sl_status make_list(struct sl_error *err, const char *what,
         return SL_OK;
     }
     if (strcmp(what, "methods") == 0) {
-        sl_text_add(text,
-                    "mocov2   contrast against a queue of keys from a momentum encoder "
-                    "(SlimCLR-MoCo v2)\n");
+        for (int i = 0; sl_method_at(i) != NULL; i++) {
+            const struct sl_method_info *info = sl_method_info(sl_method_at(i));
+            sl_text_add(text, "%-10s %s\n", info->name, info->about);
+        }
         return SL_OK;
     }
     if (strcmp(what, "recipes") == 0) {

@@ -468,6 +468,8 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
 {
     *settings = (struct api_settings){0};
     struct sl_trainer_config *trainer = &settings->trainer;
+    trainer->method = sl_method_find(sl_conf_text(conf, "method"));
+    SL_ASSERT(trainer->method != NULL); /* the key's choices are the methods */
     SL_TRY(api_precision(err, conf, device, &trainer->type));
     SL_TRY(resolve_net(err, conf, pictures));
     SL_TRY(fill_resnet(err, conf, &settings->resnet));

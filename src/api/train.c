@@ -125,20 +125,21 @@ static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
         return SL_OK;
     }
     run->seconds_left = api_run_estimate(run);
-    SL_TRY(sl_loader_create(err,
-                            &(struct sl_loader_config){
-                                .source = run->source,
-                                .recipe = run->settings.recipe,
-                                .n_views = 2,
-                                .batch = run->settings.trainer.batch,
-                                .n_workers = run->settings.workers,
-                                .seed = run->settings.trainer.seed,
-                                .first_step = sl_trainer_steps(run->trainer),
-                                .end_step = run->settings.trainer.total_steps,
-                                .bad_policy = api_bad_policy(run->conf),
-                                .max_bad = max_bad,
-                            },
-                            &run->loader));
+    SL_TRY(sl_loader_create(
+        err,
+        &(struct sl_loader_config){
+            .source = run->source,
+            .recipe = run->settings.recipe,
+            .n_views = sl_method_info(run->settings.trainer.method)->n_views,
+            .batch = run->settings.trainer.batch,
+            .n_workers = run->settings.workers,
+            .seed = run->settings.trainer.seed,
+            .first_step = sl_trainer_steps(run->trainer),
+            .end_step = run->settings.trainer.total_steps,
+            .bad_policy = api_bad_policy(run->conf),
+            .max_bad = max_bad,
+        },
+        &run->loader));
     api_run_say_loader(run);
     if (run->resumed) {
         SL_TRY(api_run_recall_bad_files(err, run));

@@ -122,9 +122,26 @@ enum sl_distill {
 };
 enum sl_teachers { SL_TEACHERS_FULL, SL_TEACHERS_ALL_LARGER };
 
-/* ---- trainer (trainer.c, mocov2.c, memory.c) --------------------------------------- */
+/* ---- methods (methods.c) ----------------------------------------------------------- */
+
+/* How pictures become a loss: one const table, whose functions only this folder calls. */
+struct sl_method;
+/* What those who describe a method, or feed it, should know of it. */
+struct sl_method_info {
+    const char *name;  /* as in --method */
+    const char *about; /* one line for people */
+    int n_views;       /* views of a picture that a batch must hold */
+    bool has_target;   /* an averaged copy of the network makes keys */
+};
+/* The i-th method, NULL past the end; the one of a name, NULL when there is none. */
+const struct sl_method *sl_method_at(int i);
+const struct sl_method *sl_method_find(const char *name);
+const struct sl_method_info *sl_method_info(const struct sl_method *method);
+
+/* ---- trainer (trainer.c) ----------------------------------------------------------- */
 
 struct sl_trainer_config {
+    const struct sl_method *method;
     int batch;
     uint64_t seed;
     int64_t total_steps;
@@ -165,28 +182,29 @@ struct sl_step_numbers {
 };
 
 struct sl_trainer;
-/* net must have a head; it and the device are borrowed. Everything is allocated here:
- * plans of all widths included. The fresh state is the keyed start: parameters, target =
- * exact copy, queue = random unit rows (SL_RNG_QUEUE). */
+/* net must have the head that the method wants; it and the device are borrowed.
+ * Everything is allocated here: plans of all widths included. The fresh state is the
+ * keyed start: parameters, target = exact copy, queue = random unit rows (SL_RNG_QUEUE).
+ */
 enum sl_status sl_trainer_create(struct sl_error *err,
                                  const struct sl_trainer_config *config,
                                  const struct sl_net *net, const struct sl_device *device,
                                  struct sl_trainer **trainer);
 void sl_trainer_destroy(struct sl_trainer *trainer);
-/* One step as spec section 8 orders it; view 0 is the query, view 1 the key. A loss or
- * gradient that is not finite: nothing is updated (parameters, queue, statistics of this
- * step excepted as documented) and SL_ERROR_NUMBERS names step, width and first tensor,
- * unless skip_nonfinite allows it. */
+/* One step as spec section 8 orders it; of MoCo v2, view 0 is the query, view 1 the key.
+ * A loss or gradient that is not finite: nothing is updated (parameters, queue,
+ * statistics of this step excepted as documented) and SL_ERROR_NUMBERS names step, width
+ * and first tensor, unless skip_nonfinite allows it. */
 enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
                                const struct sl_batch *batch,
                                struct sl_step_numbers *numbers);
 /* Steps done so far. */
 int64_t sl_trainer_steps(const struct sl_trainer *trainer);
 /* Everything that determines what follows, as tensors that view the trainer's memory:
- * online parameters and statistics ("encoder.…", "head.…"), "target.…", "slot.…",
- * "queue", "queue.position", "step" (I64 of one). Restoring = writing into these tensors,
- * then sl_trainer_restored (checks the integers;
- * SL_ERROR_RUN when they cannot belong to this trainer). */
+ * online parameters and statistics ("encoder.…", "head.…"), "target.…", "slot.…", what
+ * the method remembers ("queue", "queue.position"), "step" (I64 of one). Restoring =
+ * writing into these tensors, then sl_trainer_restored (checks the integers; SL_ERROR_RUN
+ * when they cannot belong to this trainer). */
 enum sl_status sl_trainer_state(struct sl_error *err, struct sl_trainer *trainer,
                                 struct sl_named_list *list);
 enum sl_status sl_trainer_restored(struct sl_error *err, struct sl_trainer *trainer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of learn share and nobody else sees: the trainer's own record, the
- * queue, and the pieces of a step. Device memory of the method is one block, carved by
- * sl_mocov2_layout.
+ * table that a method is, and the pieces of a step. Device memory of the method is one
+ * block, carved by its layout function.
  */
 #ifndef SRC_LEARN_LEARN_INT_H
 #define SRC_LEARN_LEARN_INT_H
@@ -64,51 +64,113 @@ void sl_contrast_loss(const struct sl_contrast *contrast, const struct sl_query 
                       const struct sl_loss_weights *weights, float *diff_embedding,
                       struct sl_loss_values *values);
 
-/* ---- mocov2.c ---------------------------------------------------------------------- */
+/* ---- methods.c: what methods share ------------------------------------------------- */
 
-/* The method's memory, carved from one block. `slot`s hold a width's query for as long as
- * a narrower one is taught by it. */
-struct sl_mocov2 {
-    int n_embeddings, n_logits; /* slots */
-    void *pictures; /* (rows, h, w, c) of the trainer's type: keys' first, then
-                       the queries' */
-    float *keys;    /* (rows, dim) */
-    float *norms;   /* (rows) */
-    float *embedding[SL_WIDTHS_MAX];
-    float *logits[SL_WIDTHS_MAX];
-    float *diff_logits, *diff_embedding, *diff_output, *scratch;
-    float *saved_mean, *saved_variance, *saved_target_mean, *saved_target_variance;
-    struct sl_queue queue;
-    int32_t *order; /* host: the key batch's permutation */
+/* Hands out pieces of one block of device memory, each at a multiple of 64 bytes. With
+ * base NULL it only measures. */
+struct sl_carver {
+    float *base;
+    int64_t used; /* floats */
+};
+float *sl_carve(struct sl_carver *carver, int64_t n);
+
+/* A width's output stays in its slot for as long as a narrower one is taught by it: who
+ * is taught must not overwrite who teaches. */
+struct sl_slots {
+    int n;
+    float *at[SL_WIDTHS_MAX];
+};
+/* How many slots the teachers of a configuration need. */
+int sl_slots_needed(const struct sl_trainer_config *config, int n_widths);
+void sl_slots_carve(struct sl_slots *slots, struct sl_carver *carver, int n,
+                    int64_t floats);
+float *sl_slot(const struct sl_slots *slots, int width);
+
+/* Widths 0 … n-1 teach this one. */
+int sl_teachers_of(const struct sl_trainer_config *config, int width);
+/* Weights of a width's two terms: the full width alone has weight 1 (slow start), with
+ * others lambda_1; a narrower one lambda (1 - alpha) and lambda alpha   (spec 5.3). */
+struct sl_loss_weights sl_weights_of(const struct sl_trainer_config *config, int width,
+                                     int active);
+
+/* A step. A method's functions are called in the order in which they stand here. */
+struct sl_trainer;
+struct sl_method {
+    struct sl_method_info info;
+    size_t own_size; /* of what it keeps on the host: trainer->own, zeroed */
+    /* What only this method demands of a configuration and a net; SL_ERROR_USAGE. */
+    enum sl_status (*check)(struct sl_error *err, const struct sl_trainer_config *config,
+                            const struct sl_net *net);
+    /* Takes its device memory; called once to measure and once to keep. */
+    void (*layout)(struct sl_trainer *trainer, struct sl_carver *carver);
+    /* The fresh state of its memory; NULL: has none. */
+    enum sl_status (*start)(struct sl_error *err, struct sl_trainer *trainer);
+    /* Before the widths: target, keys, and the pictures where the widths read them. */
+    void (*begin)(struct sl_trainer *trainer, const struct sl_batch *batch);
+    /* Forward, losses and backward of one width: its gradient joins params->diff.
+     * SL_ERROR_NUMBERS at the first number that is not finite. */
+    enum sl_status (*width)(struct sl_error *err, struct sl_trainer *trainer, int width,
+                            struct sl_step_numbers *numbers);
+    /* After the update; NULL: nothing is left to do. */
+    void (*after)(struct sl_trainer *trainer);
+    /* What it remembers between steps, and whether what was restored can be its own;
+     * NULL: nothing. */
+    enum sl_status (*state)(struct sl_error *err, struct sl_trainer *trainer,
+                            struct sl_named_list *list);
+    enum sl_status (*restored)(struct sl_error *err, const struct sl_trainer *trainer);
 };
 
 struct sl_trainer {
     struct sl_trainer_config config;
+    const struct sl_method *method;
     const struct sl_net *net;
     const struct sl_device *device;
-    struct sl_params *params, *target;
+    struct sl_params *params;
     struct sl_optim *optim;
-    struct sl_stats *stats, *target_stats;
+    struct sl_stats *stats;
+    struct sl_params *target; /* this and the next: NULL without a target */
+    struct sl_stats *target_stats;
     struct sl_plan *plan[SL_WIDTHS_MAX], *target_plan;
-    void *block, *method_block; /* shared by all plans; carved into `method` */
-    size_t block_bytes, method_bytes;
-    struct sl_mocov2 method;
+    void *block; /* shared by all plans */
+    size_t block_bytes;
+    /* carved into what follows and the method's own */
+    void *method_block;
+    size_t method_bytes;
+    void *pictures; /* (rows, h, w, c) of the configuration's type: those of the pass */
+    float *saved_mean, *saved_variance; /* running statistics before the step */
+    float *saved_target_mean, *saved_target_variance;
+    void *own;      /* the method's, own_size bytes */
+    int32_t *order; /* host, one a row: for permutations */
     int64_t step;
     int skipped; /* steps discarded in a row */
     struct sl_step_times times;
 };
 
-/* Points the method's arrays into `base` (NULL: only measures) and returns the bytes it
- * needs. */
-size_t sl_mocov2_layout(struct sl_mocov2 *method, const struct sl_trainer_config *config,
-                        const struct sl_net *net, float *base);
-/* Target average, keys, then width by width forward, losses and backward: gradients of
- * the step are in params->diff. SL_ERROR_NUMBERS at the first number that is not finite.
- */
-enum sl_status sl_mocov2_gradients(struct sl_error *err, struct sl_trainer *trainer,
-                                   const struct sl_batch *batch,
-                                   struct sl_step_numbers *numbers);
-/* After the update: the keys join the queue. */
-void sl_mocov2_after(struct sl_trainer *trainer);
+/* Refuses a value outside low … high, or one that is not a number (SL_ERROR_USAGE). */
+enum sl_status sl_check_range(struct sl_error *err, const char *option, double value,
+                              double low, double high);
+/* A view's pictures, `order` of them (NULL: as they come), into trainer->pictures. */
+void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_t *order);
+/* target <- m target + (1 - m) online, over all parameters. */
+void sl_average_target(struct sl_trainer *trainer, double momentum);
+
+/* Rows to be looked at when a loss is not finite, with their name. */
+struct sl_suspect {
+    const char *name;
+    const float *values;
+    int64_t count;
+};
+/* Numbers that are not finite, by the cause where it can be found: the width's
+ * parameters, then the suspects in their order, last the loss itself; of a gradient, its
+ * first parameter. Both return SL_ERROR_NUMBERS. */
+enum sl_status sl_fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
+                            int width, const struct sl_suspect *suspects, int n_suspects,
+                            double loss);
+enum sl_status sl_fail_gradient(struct sl_error *err, const struct sl_trainer *trainer,
+                                int width, double squares);
+
+/* ---- the methods, a file each ------------------------------------------------------ */
+
+extern const struct sl_method sl_mocov2;
 
 #endif

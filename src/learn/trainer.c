@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The trainer owns parameters, target, statistics, plans and the method's memory, and
- * runs one step from a batch to the update. Everything is allocated when it is created; a
+ * runs one step from a batch to the update; of the method it knows only the table.
+ * Everything is allocated when it is created; a
  * step allocates nothing and can fail only by numbers that are not finite.
  */
 #include "learn/learn_int.h"
@@ -11,51 +12,42 @@
 
 /* ---- creation ---------------------------------------------------------------------- */
 
-static enum sl_status check_range(struct sl_error *err, const char *option, double value,
-                                  double low, double high)
-{
-    if (!(value >= low && value <= high)) {
-        return SL_FAIL(err, SL_ERROR_USAGE, "%s: %g is outside %g to %g", option, value,
-                       low, high);
-    }
-    return SL_OK;
-}
-
 static enum sl_status check_config(struct sl_error *err,
                                    const struct sl_trainer_config *config,
                                    const struct sl_net *net)
 {
-    SL_TRY(check_range(err, "--batch-size", config->batch, 1, 1 << 20));
-    SL_TRY(check_range(err, "--moco-k", (double)config->queue, 1, 1 << 28));
-    SL_TRY(check_range(err, "--moco-m", config->ema_momentum, 0, 1));
-    SL_TRY(check_range(err, "--moco-t", config->temperature, 1e-4, 1e4));
-    SL_TRY(check_range(err, "--bn-splits", config->bn_splits, 1, config->batch));
-    SL_TRY(check_range(err, "--momentum", config->optim.momentum, 0, 1));
+    SL_ASSERT(config->method != NULL);
+    SL_TRY(sl_check_range(err, "--batch-size", config->batch, 1, 1 << 20));
+    SL_TRY(sl_check_range(err, "--momentum", config->optim.momentum, 0, 1));
     if (config->distill != SL_DISTILL_NONE) {
-        SL_TRY(check_range(err, "--distill-weight", config->distill_weight, 0, 1));
-        SL_TRY(
-            check_range(err, "--distill-temp", config->distill_temperature, 1e-4, 1e4));
+        SL_TRY(sl_check_range(err, "--distill-weight", config->distill_weight, 0, 1));
+        SL_TRY(sl_check_range(err, "--distill-temp", config->distill_temperature, 1e-4,
+                              1e4));
     }
-    if (config->queue % config->batch != 0) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "--moco-k: the queue of %lld must be a multiple of the batch size %d; "
-            "take %lld",
-            (long long)config->queue, config->batch,
-            (long long)((config->queue / config->batch + 1) * config->batch));
+    return config->method->check(err, config, net);
+}
+
+/* The trainer's own part of the method's block, then the method's. Returns the bytes of
+ * all of it; with base NULL nothing is kept of it. */
+static size_t lay_out(struct sl_trainer *trainer, float *base)
+{
+    const struct sl_net *net = trainer->net;
+    const struct sl_value *input = &net->values[net->input];
+    struct sl_carver carver = {.base = base};
+    int64_t pictures = (int64_t)trainer->config.batch * input->height * input->width *
+                       sl_net_channels(net, net->input, 0);
+
+    trainer->pictures =
+        sl_carve(&carver, pictures * (int64_t)sl_dtype_bytes(trainer->config.type) /
+                              (int64_t)sizeof(float));
+    trainer->saved_mean = sl_carve(&carver, net->stats_total);
+    trainer->saved_variance = sl_carve(&carver, net->stats_total);
+    if (trainer->method->info.has_target) {
+        trainer->saved_target_mean = sl_carve(&carver, net->stats_total);
+        trainer->saved_target_variance = sl_carve(&carver, net->stats_total);
     }
-    if (config->batch % config->bn_splits != 0) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "--bn-splits: the batch of %d cannot be split into %d equal groups",
-            config->batch, config->bn_splits);
-    }
-    if (net->embedding == net->features) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "the network has no projection head; contrastive training needs one");
-    }
-    return SL_OK;
+    trainer->method->layout(trainer, &carver);
+    return (size_t)carver.used * sizeof(float);
 }
 
 /* Plans of all widths and of the target, not attached. */
@@ -70,9 +62,11 @@ static enum sl_status create_plans(struct sl_error *err, struct sl_trainer *trai
         .reuse_off = trainer->config.reuse_off,
         .type = trainer->config.type,
     };
-    config.role = SL_ROLE_TARGET;
-    SL_TRY(sl_plan_create(err, &config, &trainer->target_plan));
-    trainer->block_bytes = sl_plan_bytes(trainer->target_plan);
+    if (trainer->method->info.has_target) {
+        config.role = SL_ROLE_TARGET;
+        SL_TRY(sl_plan_create(err, &config, &trainer->target_plan));
+        trainer->block_bytes = sl_plan_bytes(trainer->target_plan);
+    }
     config.role = SL_ROLE_TRAIN;
     for (int width = 0; width < trainer->net->widths.n; width++) {
         config.width = width;
@@ -89,25 +83,28 @@ static enum sl_status allocate(struct sl_error *err, struct sl_trainer *trainer)
 {
     const struct sl_device *device = trainer->device;
     const struct sl_backend *table = device->table;
-    struct sl_mocov2 *method = &trainer->method;
+    bool has_target = trainer->method->info.has_target;
     SL_TRY(sl_params_create(err, trainer->net, device, true, &trainer->params));
-    SL_TRY(sl_params_create(err, trainer->net, device, false, &trainer->target));
     SL_TRY(
         sl_optim_create(err, &trainer->config.optim, trainer->params, &trainer->optim));
     SL_TRY(sl_stats_create(err, trainer->net, device, &trainer->stats));
-    SL_TRY(sl_stats_create(err, trainer->net, device, &trainer->target_stats));
+    if (has_target) {
+        SL_TRY(sl_params_create(err, trainer->net, device, false, &trainer->target));
+        SL_TRY(sl_stats_create(err, trainer->net, device, &trainer->target_stats));
+    }
     SL_TRY(table->alloc(err, device->state, "activations", trainer->block_bytes,
                         &trainer->block));
-    sl_plan_attach(trainer->target_plan, trainer->block);
+    if (has_target) {
+        sl_plan_attach(trainer->target_plan, trainer->block);
+    }
     for (int width = 0; width < trainer->net->widths.n; width++) {
         sl_plan_attach(trainer->plan[width], trainer->block);
     }
     SL_TRY(table->alloc(err, device->state, "queue, embeddings and logits",
                         trainer->method_bytes, &trainer->method_block));
-    (void)sl_mocov2_layout(method, &trainer->config, trainer->net, trainer->method_block);
-    method->queue.device = device;
-    return sl_heap_alloc(err, "order of the keys", trainer->config.batch, sizeof(int32_t),
-                         &method->order);
+    (void)lay_out(trainer, trainer->method_block);
+    return sl_heap_alloc(err, "order of the rows", trainer->config.batch, sizeof(int32_t),
+                         &trainer->order);
 }
 
 /* The keyed start. */
@@ -115,9 +112,32 @@ static enum sl_status start(struct sl_error *err, struct sl_trainer *trainer)
 {
     const struct sl_device *device = trainer->device;
     SL_TRY(sl_params_init(err, trainer->params, trainer->config.seed));
-    device->table->copy(device->state, trainer->target->weight, trainer->params->weight,
-                        (size_t)trainer->net->total * sizeof(float));
-    return sl_queue_fill(err, &trainer->method.queue, trainer->config.seed);
+    if (trainer->target != NULL) {
+        device->table->copy(device->state, trainer->target->weight,
+                            trainer->params->weight,
+                            (size_t)trainer->net->total * sizeof(float));
+    }
+    return trainer->method->start == NULL ? SL_OK : trainer->method->start(err, trainer);
+}
+
+/* A trainer with its plans, and all sizes known; nothing of the device's is allocated. */
+static enum sl_status describe(struct sl_error *err,
+                               const struct sl_trainer_config *config,
+                               const struct sl_net *net, const struct sl_device *device,
+                               struct sl_trainer **trainer_pointer)
+{
+    struct sl_trainer *trainer = NULL;
+    SL_TRY(check_config(err, config, net));
+    SL_TRY(sl_heap_alloc(err, "trainer", 1, sizeof(*trainer), &trainer));
+    *trainer_pointer = trainer;
+    trainer->config = *config;
+    trainer->method = config->method;
+    trainer->net = net;
+    trainer->device = device;
+    SL_TRY(sl_heap_alloc(err, "method", (int64_t)config->method->own_size, 1,
+                         &trainer->own));
+    trainer->method_bytes = lay_out(trainer, NULL);
+    return create_plans(err, trainer);
 }
 
 enum sl_status sl_trainer_create(struct sl_error *err,
@@ -128,13 +148,7 @@ enum sl_status sl_trainer_create(struct sl_error *err,
     struct sl_trainer *trainer = NULL;
     enum sl_status status = SL_OK;
     *trainer_pointer = NULL;
-    SL_TRY(check_config(err, config, net));
-    SL_TRY(sl_heap_alloc(err, "trainer", 1, sizeof(*trainer), &trainer));
-    trainer->config = *config;
-    trainer->net = net;
-    trainer->device = device;
-    trainer->method_bytes = sl_mocov2_layout(&trainer->method, config, net, NULL);
-    SL_TRY_OUT(create_plans(err, trainer));
+    SL_TRY_OUT(describe(err, config, net, device, &trainer));
     SL_TRY_OUT(allocate(err, trainer));
     SL_TRY_OUT(start(err, trainer));
     *trainer_pointer = trainer;
@@ -165,7 +179,8 @@ void sl_trainer_destroy(struct sl_trainer *trainer)
     if (trainer->method_block != NULL) {
         device->table->free(device->state, trainer->method_block);
     }
-    sl_heap_free(trainer->method.order);
+    sl_heap_free(trainer->own);
+    sl_heap_free(trainer->order);
     sl_heap_free(trainer);
 }
 
@@ -176,16 +191,43 @@ void sl_trainer_destroy(struct sl_trainer *trainer)
 static void copy_stats(struct sl_trainer *trainer, bool restore)
 {
     const struct sl_device *device = trainer->device;
-    struct sl_mocov2 *method = &trainer->method;
-    float *live[] = {trainer->stats->mean, trainer->stats->variance,
-                     trainer->target_stats->mean, trainer->target_stats->variance};
-    float *saved[] = {method->saved_mean, method->saved_variance,
-                      method->saved_target_mean, method->saved_target_variance};
-    for (int i = 0; i < SL_COUNT(live); i++) {
-        device->table->copy(device->state, restore ? live[i] : saved[i],
-                            restore ? saved[i] : live[i],
-                            (size_t)trainer->net->stats_total * sizeof(float));
+    const struct sl_stats *stats[] = {trainer->stats, trainer->target_stats};
+    float *saved[][2] = {{trainer->saved_mean, trainer->saved_variance},
+                         {trainer->saved_target_mean, trainer->saved_target_variance}};
+    const size_t bytes = (size_t)trainer->net->stats_total * sizeof(float);
+    for (int i = 0; i < SL_COUNT(stats); i++) {
+        if (stats[i] == NULL) {
+            continue;
+        }
+        float *live[] = {stats[i]->mean, stats[i]->variance};
+        for (int k = 0; k < SL_COUNT(live); k++) {
+            device->table->copy(device->state, restore ? live[k] : saved[i][k],
+                                restore ? saved[i][k] : live[k], bytes);
+        }
     }
+}
+
+/* Target and keys, then width by width forward, losses and backward, widest first: the
+ * gradients of the step are in params->diff. */
+static enum sl_status gradients(struct sl_error *err, struct sl_trainer *trainer,
+                                const struct sl_batch *batch,
+                                struct sl_step_numbers *numbers)
+{
+    double start_time = sl_clock();
+    trainer->method->begin(trainer, batch);
+    double now = sl_clock();
+    trainer->times = (struct sl_step_times){.keys = now - start_time};
+    for (int width = 0; width < numbers->active; width++) {
+        start_time = now;
+        /* Here params->diff is the sum over the wider widths: what a measure of this
+         * width's own gradient must put aside. */
+        SL_TRY(trainer->method->width(err, trainer, width, numbers));
+        /* Here this width's gradient has joined it. An update after each width, instead
+         * of one for all of them, belongs at this place. */
+        now = sl_clock();
+        trainer->times.width[width] = now - start_time;
+    }
+    return SL_OK;
 }
 
 enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
@@ -204,7 +246,7 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
     numbers->active =
         sl_widths_active(&trainer->net->widths, config->slow_start_step, trainer->step);
     copy_stats(trainer, false);
-    enum sl_status status = sl_mocov2_gradients(err, trainer, batch, numbers);
+    enum sl_status status = gradients(err, trainer, batch, numbers);
     if (status != SL_OK) {
         sl_optim_discard(trainer->optim);
         copy_stats(trainer, true);
@@ -222,7 +264,9 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
     trainer->skipped = 0;
     double start_time = sl_clock();
     sl_optim_update(trainer->optim, numbers->lr, 0, numbers->active);
-    sl_mocov2_after(trainer);
+    if (trainer->method->after != NULL) {
+        trainer->method->after(trainer);
+    }
     trainer->step++;
     trainer->times.update = sl_clock() - start_time;
     return SL_OK;
@@ -239,32 +283,25 @@ enum sl_status sl_trainer_state(struct sl_error *err, struct sl_trainer *trainer
                                 struct sl_named_list *list)
 {
     const struct sl_net *net = trainer->net;
-    struct sl_queue *queue = &trainer->method.queue;
-    const int64_t one = 1, rows[2] = {queue->capacity, queue->dim};
+    const int64_t one = 1;
     SL_TRY(sl_params_state(err, net, trainer->params->weight, "", list));
     SL_TRY(sl_stats_state(err, trainer->stats, "", list));
-    SL_TRY(sl_params_state(err, net, trainer->target->weight, "target.", list));
-    SL_TRY(sl_stats_state(err, trainer->target_stats, "target.", list));
+    if (trainer->target != NULL) {
+        SL_TRY(sl_params_state(err, net, trainer->target->weight, "target.", list));
+        SL_TRY(sl_stats_state(err, trainer->target_stats, "target.", list));
+    }
     SL_TRY(sl_optim_state(err, trainer->optim, list));
-    SL_TRY(
-        sl_named_add(err, list, "queue", sl_tensor_make(queue->rows, SL_F32, 2, rows)));
-    SL_TRY(sl_named_add(err, list, "queue.position",
-                        sl_tensor_make(&queue->position, SL_I64, 1, &one)));
+    if (trainer->method->state != NULL) {
+        SL_TRY(trainer->method->state(err, trainer, list));
+    }
     return sl_named_add(err, list, "step",
                         sl_tensor_make(&trainer->step, SL_I64, 1, &one));
 }
 
 enum sl_status sl_trainer_restored(struct sl_error *err, struct sl_trainer *trainer)
 {
-    const struct sl_queue *queue = &trainer->method.queue;
-    int64_t position = queue->position;
-    if (position < 0 || position >= queue->capacity ||
-        position % trainer->config.batch != 0) {
-        return SL_FAIL(
-            err, SL_ERROR_RUN,
-            "queue.position: %lld is no multiple of the batch size %d below %lld; "
-            "the checkpoint belongs to other settings",
-            (long long)position, trainer->config.batch, (long long)queue->capacity);
+    if (trainer->method->restored != NULL) {
+        SL_TRY(trainer->method->restored(err, trainer));
     }
     if (trainer->step < 0) {
         return SL_FAIL(err, SL_ERROR_RUN,
@@ -290,8 +327,9 @@ struct sl_stats *sl_trainer_stats(struct sl_trainer *trainer)
 struct sl_trainer_memory sl_trainer_memory(const struct sl_trainer *trainer)
 {
     const struct sl_net *net = trainer->net;
-    /* Weight, gradient and target; mean and variance of both networks. */
-    size_t floats = (size_t)(3 * net->total + 4 * net->stats_total);
+    /* Weight, gradient and target; mean and variance of each network. */
+    int64_t copies = trainer->method->info.has_target ? 2 : 1;
+    size_t floats = (size_t)((1 + copies) * net->total + 2 * copies * net->stats_total);
     return (struct sl_trainer_memory){
         .params = floats * sizeof(float) + sl_optim_bytes(&trainer->config.optim, net),
         .block = trainer->block_bytes,
@@ -306,13 +344,7 @@ enum sl_status sl_trainer_plan_memory(struct sl_error *err,
 {
     struct sl_trainer *trainer = NULL; /* plans only; nothing is attached */
     enum sl_status status = SL_OK;
-    SL_TRY(check_config(err, config, net));
-    SL_TRY(sl_heap_alloc(err, "trainer", 1, sizeof(*trainer), &trainer));
-    trainer->config = *config;
-    trainer->net = net;
-    trainer->device = device;
-    trainer->method_bytes = sl_mocov2_layout(&trainer->method, config, net, NULL);
-    SL_TRY_OUT(create_plans(err, trainer));
+    SL_TRY_OUT(describe(err, config, net, device, &trainer));
     *memory = sl_trainer_memory(trainer);
 out:
     sl_trainer_destroy(trainer);

@@ -49,7 +49,8 @@ static struct outcome train(enum sl_head_init head_init)
                                                 .dim = 128,
                                                 .head_init = head_init};
     const double peak = 0.06 * BATCH / 256;
-    struct sl_trainer_config config = {.batch = BATCH,
+    struct sl_trainer_config config = {.method = sl_method_find("mocov2"),
+                                       .batch = BATCH,
                                        .seed = 1,
                                        .total_steps = STEPS,
                                        .slow_start_step = STEPS / 2,

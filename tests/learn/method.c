@@ -87,6 +87,7 @@ static void run_start(struct run *run, const char *device, const struct golden_c
     run->device = kit_device(device);
     run->net = kit_resnet("resnet8-b8", "1,0.75,0.5,0.25", IMAGE, SL_HEAD_MLP, DIM);
     struct sl_trainer_config config = {
+        .method = sl_method_find("mocov2"),
         .batch = BATCH,
         .seed = SEED,
         .total_steps = 4,

@@ -28,6 +28,7 @@ struct tiny {
 static inline struct sl_trainer_config tiny_config(void)
 {
     struct sl_trainer_config config = {
+        .method = sl_method_find("mocov2"),
         .batch = TINY_BATCH,
         .seed = 5,
         .total_steps = 100,
