@@ -50,8 +50,8 @@ static int judge(const char *command, const char *run, bool raw, slim_scores *sc
     }
     if (status == SLIM_OK) {
         status = raw || strcmp(command, "eval knn") == 0
-                     ? slim_eval_knn(options, run, DATA, scores, &error)
-                     : slim_eval_linear(options, run, DATA, scores, &error);
+                     ? slim_eval_knn(options, run, DATA, NULL, scores, &error)
+                     : slim_eval_linear(options, run, DATA, NULL, scores, &error);
     }
     slim_options_destroy(options);
     return status == SLIM_OK ? 0 : cli_fail("demo", &error);

@@ -36,6 +36,20 @@ static void print_knn(const slim_scores *scores)
         scores->k, scores->k == 1 ? "" : "s");
 }
 
+/* A further kind of probe, below the first. */
+static void print_probe(const slim_scores *scores, const char *title, bool paper)
+{
+    (void)printf("\n%s\n%6s %27s   %8s %8s   %8s %8s\n", title, "width", "", "top-1",
+                 "top-5", "top-1", "top-5");
+    for (int i = 0; i < scores->n_widths; i++) {
+        const slim_width_score *row = &scores->width[i];
+        const slim_probe_score *at = paper ? &row->paper : &row->distill;
+        (void)printf("%6.2f %27s   %7.1f%% %7.1f%%   %7.1f%% %7.1f%%\n", row->width, "",
+                     100.0 * at->acc1, 100.0 * at->acc5, 100.0 * at->slim_acc1,
+                     100.0 * at->slim_acc5);
+    }
+}
+
 static void print_linear(const slim_scores *scores)
 {
     print_head(scores, "to learn from");
@@ -50,9 +64,22 @@ static void print_linear(const slim_scores *scores)
                      100.0 * row->acc1, 100.0 * row->acc5, 100.0 * row->slim_acc1,
                      100.0 * row->slim_acc5);
     }
+    if (scores->has_distill) {
+        print_probe(scores,
+                    "taught: sub-networks learn 1/2 from the labels, 1/2 from the "
+                    "full width's probe",
+                    false);
+    }
+    if (scores->has_paper) {
+        print_probe(scores,
+                    "as the paper: crops and flips in each epoch, taught as above", true);
+    }
     (void)printf(
         "\nprivate: one linear classifier a width (switchable); shared: one, sliced "
         "(slimmable)\n");
+    if (scores->note[0] != '\0') {
+        (void)printf("%s\n", scores->note);
+    }
 }
 
 int cmd_eval(int argc, char **argv)
@@ -75,12 +102,15 @@ int cmd_eval(int argc, char **argv)
     }
     if (code == 0) {
         const char *data = arguments.n_places == 2 ? arguments.places[1] : NULL;
+        const slim_hooks hooks = cli_hooks();
         cli_log_open(&arguments);
+        cli_signals();
         slim_status status =
-            knn ? slim_eval_knn(arguments.options, arguments.places[0], data, &scores,
-                                &error)
-                : slim_eval_linear(arguments.options, arguments.places[0], data, &scores,
-                                   &error);
+            knn ? slim_eval_knn(arguments.options, arguments.places[0], data, &hooks,
+                                &scores, &error)
+                : slim_eval_linear(arguments.options, arguments.places[0], data, &hooks,
+                                   &scores, &error);
+        cli_progress_end();
         if (status != SLIM_OK) {
             code = cli_fail(command, &error);
         } else if (arguments.json) {

@@ -99,7 +99,7 @@ typedef struct slim_hooks {
     bool (*stop_requested)(void *context); /* asked after each step; true: checkpoint,
                                               SLIM_STOPPED; may be NULL */
     void *context;
-    /* How many of all pictures were looked at (check, stats); may be NULL. */
+    /* How many of all pictures were looked at (check, stats, eval); may be NULL. */
     void (*passed)(void *context, int64_t done, int64_t total);
 } slim_hooks;
 
@@ -112,11 +112,20 @@ slim_status slim_pretrain(const slim_options *options, const char *const *data,
 
 enum { SLIM_WIDTHS_MAX = 8 };
 
+/* Fractions of one kind of linear probe: private to the width (switchable), and one that
+ * all widths share (slimmable). */
+typedef struct slim_probe_score {
+    double acc1, acc5;
+    double slim_acc1, slim_acc5;
+} slim_probe_score;
+
 typedef struct slim_width_score {
     double width;                /* 0.75 */
     double acc1, acc5;           /* fractions: kNN, or the switchable probe */
     double slim_acc1, slim_acc5; /* the slimmable probe; 0 for kNN */
     int64_t params, macs;        /* of the trunk at the evaluated size */
+    /* eval linear: taught by the full width's probe; trained as in the paper */
+    slim_probe_score distill, paper;
 } slim_width_score;
 
 typedef struct slim_scores {
@@ -127,16 +136,21 @@ typedef struct slim_scores {
     bool has_raw;   /* kNN with "raw": the same on pixels, plain and mean-centred */
     int raw_side;   /* of the pictures it is taken on: the model's, at most 32 px */
     double raw_acc1, raw_centred_acc1;
-    int64_t epochs, step; /* of the checkpoint */
-    char json[4096];      /* the whole as one JSON object */
+    bool has_distill, has_paper; /* eval linear with "probe-distill", "as-paper" */
+    int64_t epochs, step;        /* of the checkpoint */
+    char note[320];              /* what a reader of `paper` must know, or "" */
+    char json[8192];             /* the whole as one JSON object */
 } slim_scores;
 
 /* model: a run directory or a checkpoint. data: one DATA argument, or NULL with keys
- * "train" and "test". */
+ * "train" and "test". hooks: `passed` and `stop_requested` (SLIM_STOPPED, nothing is
+ * written); may be NULL. */
 slim_status slim_eval_knn(const slim_options *options, const char *model,
-                          const char *data, slim_scores *scores, slim_error *error);
+                          const char *data, const slim_hooks *hooks, slim_scores *scores,
+                          slim_error *error);
 slim_status slim_eval_linear(const slim_options *options, const char *model,
-                             const char *data, slim_scores *scores, slim_error *error);
+                             const char *data, const slim_hooks *hooks,
+                             slim_scores *scores, slim_error *error);
 
 /* ---- data -------------------------------------------------------------------------- */
 

@@ -1,33 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `slimclr eval knn` and `eval linear`: opens a model and the two parts of the data,
- * computes features of all widths in one pass each, and judges them. Nothing of the model
- * is written; the result also goes to RUN/eval/.
+ * What the evaluations share: opening a model and the two parts of the data, features of
+ * all widths in one pass each, the result as a JSON text and in RUN/eval/; and the
+ * shortest of them, `slimclr eval knn`. Nothing of the model is written.
  */
-#include "api_int.h"
+#include "evaluate_int.h"
 
-#include <jansson.h>
 #include <string.h>
 
 enum { PATH_LENGTH = 4096, EVAL_BATCH = 256 };
 
-/* Everything one evaluation holds. */
-struct judge {
-    struct sl_conf *conf;
-    struct api_model model;
-    struct sl_source *train, *test;
-    const char *data;
-    struct sl_features_config train_config, test_config;
-    struct sl_features train_features[SL_WIDTHS_MAX], test_features[SL_WIDTHS_MAX];
-    int widths[SL_WIDTHS_MAX], n_widths;
-    int64_t n_bad;
-    int classes;
-    double lr; /* of the probe */
-    int epochs, batch;
-};
-
-static struct sl_frozen frozen(const struct api_model *model)
+struct sl_frozen api_judge_frozen(const struct api_judge *judge)
 {
+    const struct api_model *model = &judge->model;
     return (struct sl_frozen){.device = &model->device,
                               .net = model->net,
                               .params = model->params,
@@ -37,7 +22,7 @@ static struct sl_frozen frozen(const struct api_model *model)
 
 /* ---- opening ----------------------------------------------------------------------- */
 
-static enum sl_status open_part(struct sl_error *err, const struct judge *judge,
+static enum sl_status open_part(struct sl_error *err, const struct api_judge *judge,
                                 const char *data, enum sl_part part,
                                 const char *limit_key, bool whole,
                                 struct sl_source **source)
@@ -64,7 +49,7 @@ static enum sl_status open_part(struct sl_error *err, const struct judge *judge,
     return SL_OK;
 }
 
-static enum sl_status open_data(struct sl_error *err, struct judge *judge,
+static enum sl_status open_data(struct sl_error *err, struct api_judge *judge,
                                 const char *data)
 {
     const char *train = sl_conf_text(judge->conf, "train");
@@ -106,7 +91,7 @@ static enum sl_status open_data(struct sl_error *err, struct judge *judge,
     return SL_OK;
 }
 
-static enum sl_status pick_widths(struct sl_error *err, struct judge *judge)
+static enum sl_status pick_widths(struct sl_error *err, struct api_judge *judge)
 {
     const struct sl_widths *there = &judge->model.net->widths;
     struct sl_widths asked = *there;
@@ -135,10 +120,29 @@ static enum sl_status pick_widths(struct sl_error *err, struct judge *judge)
     return SL_OK;
 }
 
-static enum sl_status open_judge(struct sl_error *err, struct judge *judge,
-                                 const slim_options *options, const char *model,
-                                 const char *data)
+/* Told of each batch of features: the progress of the whole evaluation. */
+static bool go_on(void *context, int64_t done)
 {
+    const struct api_judge *judge = context;
+    const slim_hooks *hooks = judge->hooks;
+    if (hooks != NULL && hooks->passed != NULL) {
+        hooks->passed(hooks->context, judge->passed + done, judge->to_pass);
+    }
+    return !api_judge_stopped(judge);
+}
+
+bool api_judge_stopped(const struct api_judge *judge)
+{
+    const slim_hooks *hooks = judge->hooks;
+    return hooks != NULL && hooks->stop_requested != NULL &&
+           hooks->stop_requested(hooks->context);
+}
+
+enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
+                              const slim_options *options, const char *model,
+                              const char *data, const slim_hooks *hooks)
+{
+    judge->hooks = hooks;
     SL_TRY(api_conf_complete(err, options, &judge->conf));
     int size = sl_conf_is_auto(judge->conf, "image-size")
                    ? 0
@@ -153,15 +157,18 @@ static enum sl_status open_judge(struct sl_error *err, struct judge *judge,
         .batch = (int)sl_conf_int(judge->conf, "batch-size"),
         .n_workers = api_workers(judge->conf),
         .head = strcmp(sl_conf_text(judge->conf, "features"), "head") == 0,
+        .go_on = go_on,
+        .go_on_context = judge,
     };
     judge->test_config = judge->train_config;
     judge->test_config.source = judge->test;
+    judge->to_pass = sl_source_count(judge->train) + sl_source_count(judge->test);
     return SL_OK;
 }
 
-static enum sl_status compute_features(struct sl_error *err, struct judge *judge)
+enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge)
 {
-    const struct sl_frozen model = frozen(&judge->model);
+    const struct sl_frozen model = api_judge_frozen(judge);
     int64_t bad = 0;
     sl_log(SL_LOG_INFO, "eval:   features of %lld + %lld pictures of %d px at %d width%s",
            (long long)sl_source_count(judge->train),
@@ -170,9 +177,11 @@ static enum sl_status compute_features(struct sl_error *err, struct judge *judge
     SL_TRY(sl_features_compute(err, &model, &judge->train_config, judge->widths,
                                judge->n_widths, judge->train_features, &bad));
     judge->n_bad = bad;
+    judge->passed += sl_source_count(judge->train);
     SL_TRY(sl_features_compute(err, &model, &judge->test_config, judge->widths,
                                judge->n_widths, judge->test_features, &bad));
     judge->n_bad += bad;
+    judge->passed += sl_source_count(judge->test);
     if (judge->n_bad > 0) {
         sl_log(SL_LOG_WARNING, "eval: %lld damaged pictures were left out",
                (long long)judge->n_bad);
@@ -180,8 +189,11 @@ static enum sl_status compute_features(struct sl_error *err, struct judge *judge
     return SL_OK;
 }
 
-static void close_judge(struct judge *judge)
+void api_judge_close(struct api_judge *judge)
 {
+    if (judge == NULL) {
+        return;
+    }
     for (int i = 0; i < SL_WIDTHS_MAX; i++) {
         sl_features_finish(&judge->train_features[i]);
         sl_features_finish(&judge->test_features[i]);
@@ -190,11 +202,12 @@ static void close_judge(struct judge *judge)
     sl_source_close(judge->test);
     api_model_close(&judge->model);
     sl_conf_destroy(judge->conf);
+    sl_heap_free(judge);
 }
 
 /* ---- results ----------------------------------------------------------------------- */
 
-static void fill_scores(const struct judge *judge, slim_scores *scores)
+void api_judge_fill(const struct api_judge *judge, slim_scores *scores)
 {
     const struct sl_net *net = judge->model.net;
     *scores = (slim_scores){.n_widths = judge->n_widths,
@@ -212,51 +225,31 @@ static void fill_scores(const struct judge *judge, slim_scores *scores)
 
 /* Accuracies with four decimals more than anyone can use, so that the text stays
  * readable. */
-static json_t *fraction(double value)
+json_t *api_judge_fraction(double value)
 {
     return json_real((double)(int64_t)(value * 1e6 + 0.5) / 1e6);
 }
 
-static json_t *scores_json(const struct judge *judge, const char *kind,
-                           const slim_scores *scores)
+json_t *api_judge_json(const struct api_judge *judge, const char *kind,
+                       const slim_scores *scores)
 {
-    bool knn = strcmp(kind, "knn") == 0;
     json_t *root = json_object();
     json_t *results = json_array();
     json_object_set_new(root, "eval", json_string(kind));
     json_object_set_new(root, "data", json_string(judge->data));
     json_object_set_new(root, "step", json_integer(scores->step));
-    if (knn) {
-        json_object_set_new(root, "k", json_integer(scores->k));
-        json_object_set_new(root, "temperature",
-                            fraction(sl_conf_real(judge->conf, "knn-t")));
-    } else {
-        json_object_set_new(root, "epochs", json_integer(judge->epochs));
-        json_object_set_new(root, "lr", fraction(judge->lr));
-        json_object_set_new(root, "as_paper",
-                            json_boolean(sl_conf_bool(judge->conf, "as-paper")));
-    }
     json_object_set_new(root, "features",
                         json_string(sl_conf_text(judge->conf, "features")));
     json_object_set_new(root, "n_train", json_integer(scores->n_train));
     json_object_set_new(root, "n_test", json_integer(scores->n_test));
     json_object_set_new(root, "n_bad", json_integer(scores->n_bad));
     json_object_set_new(root, "classes", json_integer(scores->classes));
-    if (scores->has_raw) {
-        json_object_set_new(root, "raw_side", json_integer(scores->raw_side));
-        json_object_set_new(root, "raw_acc1", fraction(scores->raw_acc1));
-        json_object_set_new(root, "raw_centred_acc1", fraction(scores->raw_centred_acc1));
-    }
     for (int i = 0; i < scores->n_widths; i++) {
         const slim_width_score *row = &scores->width[i];
         json_t *one = json_object();
-        json_object_set_new(one, "width", fraction(row->width));
-        json_object_set_new(one, "acc1", fraction(row->acc1));
-        json_object_set_new(one, "acc5", fraction(row->acc5));
-        if (!knn) {
-            json_object_set_new(one, "slim_acc1", fraction(row->slim_acc1));
-            json_object_set_new(one, "slim_acc5", fraction(row->slim_acc5));
-        }
+        json_object_set_new(one, "width", api_judge_fraction(row->width));
+        json_object_set_new(one, "acc1", api_judge_fraction(row->acc1));
+        json_object_set_new(one, "acc5", api_judge_fraction(row->acc5));
         json_object_set_new(one, "params", json_integer(row->params));
         json_object_set_new(one, "macs", json_integer(row->macs));
         json_array_append_new(results, one);
@@ -265,13 +258,9 @@ static json_t *scores_json(const struct judge *judge, const char *kind,
     return root;
 }
 
-/* The JSON text of the result, and the same in RUN/eval/KIND.json when a run directory
- * was named. */
-static enum sl_status finish_scores(struct sl_error *err, const struct judge *judge,
-                                    const char *kind, const char *model,
-                                    slim_scores *scores)
+enum sl_status api_judge_write(struct sl_error *err, const char *kind, const char *model,
+                               json_t *root, slim_scores *scores)
 {
-    json_t *root = scores_json(judge, kind, scores);
     size_t length = root != NULL ? json_dumpb(root, scores->json, sizeof scores->json - 1,
                                               JSON_COMPACT | JSON_REAL_PRECISION(10))
                                  : 0;
@@ -300,7 +289,7 @@ static enum sl_status finish_scores(struct sl_error *err, const struct judge *ju
 
 /* ---- nearest neighbours ------------------------------------------------------------ */
 
-static enum sl_status raw_pixels(struct sl_error *err, struct judge *judge,
+static enum sl_status raw_pixels(struct sl_error *err, struct api_judge *judge,
                                  slim_scores *scores)
 {
     enum sl_status status = SL_OK;
@@ -328,11 +317,11 @@ out:
     return status;
 }
 
-static enum sl_status judge_knn(struct sl_error *err, struct judge *judge,
+static enum sl_status judge_knn(struct sl_error *err, struct api_judge *judge,
                                 slim_scores *scores)
 {
-    SL_TRY(compute_features(err, judge));
-    fill_scores(judge, scores);
+    SL_TRY(api_judge_features(err, judge));
+    api_judge_fill(judge, scores);
     for (int i = 0; i < judge->n_widths; i++) {
         struct sl_score score = {0};
         SL_TRY(sl_knn(err, &judge->model.device, &judge->train_features[i],
@@ -345,21 +334,34 @@ static enum sl_status judge_knn(struct sl_error *err, struct judge *judge,
     return sl_conf_bool(judge->conf, "raw") ? raw_pixels(err, judge, scores) : SL_OK;
 }
 
+static json_t *knn_json(const struct api_judge *judge, const slim_scores *scores)
+{
+    json_t *root = api_judge_json(judge, "knn", scores);
+    json_object_set_new(root, "k", json_integer(scores->k));
+    json_object_set_new(root, "temperature",
+                        api_judge_fraction(sl_conf_real(judge->conf, "knn-t")));
+    if (scores->has_raw) {
+        json_object_set_new(root, "raw_side", json_integer(scores->raw_side));
+        json_object_set_new(root, "raw_acc1", api_judge_fraction(scores->raw_acc1));
+        json_object_set_new(root, "raw_centred_acc1",
+                            api_judge_fraction(scores->raw_centred_acc1));
+    }
+    return root;
+}
+
 slim_status slim_eval_knn(const slim_options *options, const char *model,
-                          const char *data, slim_scores *scores, slim_error *error)
+                          const char *data, const slim_hooks *hooks, slim_scores *scores,
+                          slim_error *error)
 {
     struct sl_error err = {0};
     enum sl_status status = SL_OK;
-    struct judge *judge = NULL;
+    struct api_judge *judge = NULL;
     SL_TRY_OUT(sl_heap_alloc(&err, "evaluation", 1, sizeof *judge, &judge));
-    SL_TRY_OUT(open_judge(&err, judge, options, model, data));
+    SL_TRY_OUT(api_judge_open(&err, judge, options, model, data, hooks));
     SL_TRY_OUT(judge_knn(&err, judge, scores));
-    SL_TRY_OUT(finish_scores(&err, judge, "knn", model, scores));
+    SL_TRY_OUT(api_judge_write(&err, "knn", model, knn_json(judge, scores), scores));
 out:
-    if (judge != NULL) {
-        close_judge(judge);
-        sl_heap_free(judge);
-    }
+    api_judge_close(judge);
     return api_leave(&err, status, error);
 }
 
@@ -442,95 +444,4 @@ out:
         sl_source_close(sources[part]);
     }
     return status;
-}
-
-/* ---- linear probes ----------------------------------------------------------------- */
-
-/* As the paper: each epoch sees other crops and flips of the train pictures. */
-static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch,
-                                  struct sl_features *features)
-{
-    struct judge *judge = context;
-    const struct sl_frozen model = frozen(&judge->model);
-    struct sl_features_config config = judge->train_config;
-    struct sl_features fresh[SL_WIDTHS_MAX] = {{0}};
-    int64_t bad = 0;
-    config.epoch = (uint32_t)epoch;
-    config.recipe = (struct sl_recipe){.size = judge->model.view.size,
-                                       .channels = judge->model.view.channels,
-                                       .random = true,
-                                       .crop_min = 0.08F,
-                                       .crop_max = 1.0F,
-                                       .flip_p = 0.5F};
-    memcpy(config.recipe.mean, judge->model.view.mean, sizeof config.recipe.mean);
-    memcpy(config.recipe.std, judge->model.view.std, sizeof config.recipe.std);
-    SL_TRY(sl_features_compute(err, &model, &config, judge->widths, judge->n_widths,
-                               fresh, &bad));
-    for (int i = 0; i < judge->n_widths; i++) {
-        memcpy(features[i].values, fresh[i].values,
-               (size_t)(features[i].n * features[i].d) * sizeof *features[i].values);
-        sl_features_finish(&fresh[i]);
-    }
-    return SL_OK;
-}
-
-static enum sl_status judge_linear(struct sl_error *err, struct judge *judge,
-                                   slim_scores *scores)
-{
-    const struct sl_conf *conf = judge->conf;
-    bool paper = sl_conf_bool(conf, "as-paper");
-    judge->epochs = sl_conf_is_auto(conf, "probe-epochs")
-                        ? 100
-                        : (int)sl_conf_int(conf, "probe-epochs");
-    judge->lr = sl_conf_is_auto(conf, "probe-lr") ? (paper ? 60.0 : 0.1)
-                                                  : sl_conf_real(conf, "probe-lr");
-    judge->batch = sl_conf_is_auto(conf, "probe-batch")
-                       ? (paper ? 1024 : 256)
-                       : (int)sl_conf_int(conf, "probe-batch");
-    SL_TRY(compute_features(err, judge));
-    fill_scores(judge, scores);
-    struct sl_probe_result result;
-    SL_TRY(sl_linear_probe(err, &judge->model.device,
-                           &(struct sl_probe_config){
-                               .n_classes = judge->classes,
-                               .epochs = judge->epochs,
-                               .batch = judge->batch,
-                               .lr = judge->lr,
-                               .momentum = 0.9,
-                               .cosine = !paper,
-                               .distill = paper || sl_conf_bool(conf, "probe-distill"),
-                               .standardise = !paper,
-                               .normal_start = paper,
-                               .best_epoch = paper,
-                               .seed = (uint64_t)sl_conf_int(conf, "seed"),
-                               .refresh = paper ? fresh_views : NULL,
-                               .context = judge,
-                           },
-                           judge->n_widths, judge->train_features, judge->test_features,
-                           &result));
-    for (int i = 0; i < judge->n_widths; i++) {
-        scores->width[i].acc1 = result.switchable[i].acc1;
-        scores->width[i].acc5 = result.switchable[i].acc5;
-        scores->width[i].slim_acc1 = result.slimmable[i].acc1;
-        scores->width[i].slim_acc5 = result.slimmable[i].acc5;
-    }
-    return SL_OK;
-}
-
-slim_status slim_eval_linear(const slim_options *options, const char *model,
-                             const char *data, slim_scores *scores, slim_error *error)
-{
-    struct sl_error err = {0};
-    enum sl_status status = SL_OK;
-    struct judge *judge = NULL;
-    SL_TRY_OUT(sl_heap_alloc(&err, "evaluation", 1, sizeof *judge, &judge));
-    SL_TRY_OUT(open_judge(&err, judge, options, model, data));
-    SL_TRY_OUT(judge_linear(&err, judge, scores));
-    SL_TRY_OUT(finish_scores(&err, judge, "linear", model, scores));
-out:
-    if (judge != NULL) {
-        close_judge(judge);
-        sl_heap_free(judge);
-    }
-    return api_leave(&err, status, error);
 }

@@ -402,18 +402,32 @@ static const struct sl_key knn_keys[] = {
 static const struct sl_key linear_keys[] = {
     {.name = "probe-epochs", .type = SL_KEY_INT, .initial = "auto", .low = 1,
      .high = 100000, .auto_ok = true, .argument = "N",
-     .help = "Epochs of the probe; auto = 100."},
+     .help = "Epochs of the probe; auto = 100. With --as-paper this and the next five "
+             "are the paper's probe's; the quick one beside it keeps its defaults."},
     {.name = "probe-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 1000000.0, .auto_ok = true, .argument = "X",
-     .help = "Learning rate of the probe; auto = 0.1 (60 with --as-paper)."},
+     .help = "Its learning rate; auto = 0.1, or with --as-paper the method's: 60 for "
+             "mocov2, else 0.4."},
     {.name = "probe-batch", .type = SL_KEY_INT, .initial = "auto", .low = 1,
      .high = 65536, .auto_ok = true, .argument = "N",
-     .help = "Rows in a step of the probe; auto = 256 (1024 with --as-paper)."},
+     .help = "Rows in a step; auto = 256 (1024 with --as-paper)."},
+    {.name = "probe-momentum", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1, .auto_ok = true, .argument = "X",
+     .help = "Momentum; auto = 0.9."},
+    {.name = "probe-weight-decay", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1000000.0, .auto_ok = true, .argument = "X",
+     .help = "Weight decay; auto = 0 (1e-6 with --as-paper after simclr)."},
+    {.name = "probe-schedule", .type = SL_KEY_CHOICE, .initial = "auto",
+     .choices = "auto|cosine|step", .auto_ok = true, .argument = "NAME",
+     .help = "Course of the rate: cosine, or x 0.1 at 60 and 80 % of the epochs; auto = "
+             "cosine, with --as-paper the method's."},
     {.name = "probe-distill", .type = SL_KEY_BOOL, .initial = "no",
-     .help = "Sub-networks also learn from the full width's probe."},
+     .help = "Also probes whose sub-networks learn half from the labels, half from the "
+             "full width's probe."},
     {.name = "as-paper", .type = SL_KEY_BOOL, .initial = "no",
-     .help = "The paper's protocol: augmented views each epoch, soft labels, its "
-             "rates, best epoch."},
+     .help = "Also the paper's protocol: crops and flips anew in each epoch, soft labels "
+             "from the full width's probe, the method's rates; one pass over the train "
+             "pictures an epoch."},
 };
 
 /* How loud, and for whom. */

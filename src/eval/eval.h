@@ -40,7 +40,10 @@ struct sl_features_config {
     uint64_t seed; /* with a random recipe: views of (seed, epoch) */
     uint32_t epoch;
     int batch, n_workers;
-    bool head;             /* embedding instead of pooled trunk features */
+    bool head; /* embedding instead of pooled trunk features */
+    /* Asked after each batch with the rows there are; false = SL_STOPPED; may be NULL. */
+    bool (*go_on)(void *context, int64_t done);
+    void *go_on_context;
     const int32_t *subset; /* NULL = all */
     int64_t n_subset;
 };
@@ -84,28 +87,30 @@ struct sl_probe_config {
     double lr, momentum, weight_decay;
     bool cosine;       /* else x 0.1 at 60 % and 80 % of the epochs (spec 9) */
     bool distill;      /* sub-networks: 1/2 CE + 1/2 soft-CE with the full width's probe,
-                          temperature 1 (spec 9) */
+                          temperature 1, in every epoch (spec 9) */
     bool standardise;  /* each width by the mean and deviation of its train part */
     bool normal_start; /* N(0, 0.01) instead of zero (as the paper) */
-    bool best_epoch;   /* report the epoch with the best full-width top-1 (as the paper),
-                          else the last */
     uint64_t seed;
-    /* Fresh train features for an epoch (as the paper: augmented views), or NULL: the
-     * cached ones serve every epoch. Writes over features[0..n_widths) in place (same n,
-     * d, labels). */
-    enum sl_status (*refresh)(struct sl_error *err, void *context, int epoch,
-                              struct sl_features *features);
+    /* Called before each epoch, or NULL. May write fresh train features over
+     * features[0..n_widths) in place (same n, d, labels; as the paper: augmented views);
+     * else the cached ones serve every epoch. What it fails with, the probe fails with.
+     */
+    enum sl_status (*before_epoch)(struct sl_error *err, void *context, int epoch,
+                                   struct sl_features *features);
     void *context;
 };
 struct sl_probe_result {
     struct sl_score switchable[SL_WIDTHS_MAX], slimmable[SL_WIDTHS_MAX];
-    double final_loss[SL_WIDTHS_MAX]; /* mean switchable training loss over the rows of
-                                         the epoch that is reported */
+    /* Mean training losses over the rows of the last epoch, each row's taken before its
+     * batch's update. */
+    double switchable_loss[SL_WIDTHS_MAX], slimmable_loss[SL_WIDTHS_MAX];
 };
 /* train[i], test[i]: features of width i, descending, all with the same rows; the first
  * is the teacher of `distill`. Deterministic for a seed. Both probes are trained in one
- * call: every epoch visits rows in the keyed order SL_RNG_PROBE. A loss of either kind
- * that is not finite is SL_ERROR_NUMBERS; no labelled row, SL_ERROR_DATA. */
+ * call: every epoch visits rows in the keyed order SL_RNG_PROBE. They are judged once,
+ * after the last epoch: an epoch chosen by the test part would be judged by what chose
+ * it. A loss of either kind that is not finite is SL_ERROR_NUMBERS; no labelled row,
+ * SL_ERROR_DATA. */
 enum sl_status sl_linear_probe(struct sl_error *err, const struct sl_device *device,
                                const struct sl_probe_config *config, int n_widths,
                                struct sl_features *train, struct sl_features *test,

@@ -159,6 +159,11 @@ enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen 
         }
         run_batch(model, &passes, &batch, n_widths, features);
         sl_loader_release(loader);
+        if (config->go_on != NULL &&
+            !config->go_on(config->go_on_context, features[0].n)) {
+            status = SL_FAIL(err, SL_STOPPED, "stopped; nothing was written");
+            goto out;
+        }
     }
     *n_bad = sl_loader_bad_count(loader);
     if (features[0].n == 0) {

@@ -428,26 +428,18 @@ static enum sl_status run_probe(struct sl_error *err, struct probe *probe,
                                 struct sl_features *train, struct sl_probe_result *result)
 {
     const struct sl_probe_config *config = probe->config;
-    double best = -1.0;
     for (int epoch = 0; epoch < config->epochs; epoch++) {
-        if (config->refresh != NULL) {
-            SL_TRY(config->refresh(err, config->context, epoch, train));
+        if (config->before_epoch != NULL) {
+            SL_TRY(config->before_epoch(err, config->context, epoch, train));
         }
         order_rows(probe, epoch);
         train_epoch(probe, epoch);
         SL_TRY(check_losses(err, probe, epoch));
-        if (!config->best_epoch && epoch + 1 < config->epochs) {
-            continue;
-        }
-        struct sl_probe_result now = {0};
-        judge_all(probe, &now);
-        for (int i = 0; i < probe->n_widths; i++) {
-            now.final_loss[i] = probe->part[i].loss / (double)probe->n_rows;
-        }
-        if (!config->best_epoch || now.switchable[0].acc1 > best) {
-            best = now.switchable[0].acc1;
-            *result = now;
-        }
+    }
+    judge_all(probe, result);
+    for (int i = 0; i < probe->n_widths; i++) {
+        result->switchable_loss[i] = probe->part[i].loss / (double)probe->n_rows;
+        result->slimmable_loss[i] = probe->part[i].shared_loss / (double)probe->n_rows;
     }
     return SL_OK;
 }

@@ -95,11 +95,74 @@ static void test_linear(void **state)
     expect_rows(cli_json(RUN("eval", "linear", "run", CLI_DATA, "--json")), "linear",
                 both, 2);
     assert_true(cli_exists("run/eval/linear.json"));
-    cli_expect_done(RUN("eval", "linear", "run", CLI_DATA, "--probe-distill",
-                        "--probe-epochs", "5", "-q"));
-    cli_expect_done(RUN("eval", "linear", "run", CLI_DATA, "--as-paper", "--probe-epochs",
-                        "2", "-q"));
     assert_true(cli_hash(LAST) == before);
+}
+
+/* The further probes stand beside the plain one, which stays what it was. */
+static void test_further_probes(void **state)
+{
+    static const char *const fields[] = {"acc1", "acc5", "slim_acc1", "slim_acc5"};
+    static const char *const prefixes[] = {"distill_", "paper_"};
+    uint64_t before = cli_hash(LAST);
+    (void)state;
+    json_t *plain = cli_json(RUN("eval", "linear", "run", CLI_DATA, "--json"));
+    json_t *all = cli_json(RUN("eval", "linear", "run", CLI_DATA, "--json",
+                               "--probe-distill", "--as-paper", "--probe-epochs", "2",
+                               "--probe-lr", "0.5", "--probe-schedule", "cosine"));
+    for (size_t i = 0; i < 2; i++) {
+        json_t *a = json_array_get(json_object_get(plain, "results"), i);
+        json_t *b = json_array_get(json_object_get(all, "results"), i);
+        for (size_t f = 0; f < 4; f++) {
+            assert_true(json_number_value(json_object_get(a, fields[f])) ==
+                        json_number_value(json_object_get(b, fields[f])));
+            for (size_t p = 0; p < 2; p++) {
+                char key[32];
+                (void)snprintf(key, sizeof key, "%s%s", prefixes[p], fields[f]);
+                expect_fraction(b, key);
+                assert_null(json_object_get(a, key));
+            }
+        }
+        /* The full width has no teacher. */
+        bool same = json_number_value(json_object_get(b, "acc1")) ==
+                    json_number_value(json_object_get(b, "distill_acc1"));
+        assert_true(i > 0 || same);
+    }
+    assert_int_equal(integer(all, "epochs"), 100);
+    json_t *paper = json_object_get(all, "paper");
+    assert_string_equal(json_string_value(json_object_get(paper, "rates_of")), "mocov2");
+    assert_string_equal(json_string_value(json_object_get(paper, "schedule")), "cosine");
+    assert_int_equal(integer(paper, "epochs"), 2);
+    assert_int_equal(integer(paper, "batch"), 1024);
+    assert_non_null(strstr(json_string_value(json_object_get(paper, "note")), "last"));
+    json_decref(all);
+
+    /* Fresh views do not depend on who makes them. */
+    char first[8192];
+    const char *const workers[] = {"1", "3"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct cli_result *result =
+            RUN("eval", "linear", LAST, CLI_DATA, "--json", "--as-paper",
+                "--probe-epochs", "1", "-j", workers[i]);
+        cli_expect_done(result);
+        assert_true(i == 0 || strcmp(first, result->out) == 0);
+        (void)snprintf(first, sizeof first, "%s", result->out);
+    }
+    /* One width teaches nobody, and may be asked for alone. */
+    json_t *one = cli_json(RUN("eval", "linear", LAST, CLI_DATA, "--json", "-w", "0.5",
+                               "--probe-distill", "--probe-epochs", "2"));
+    json_t *row = json_array_get(json_object_get(one, "results"), 0);
+    assert_true(
+        json_equal(json_object_get(row, "acc1"), json_object_get(row, "distill_acc1")));
+    json_decref(one);
+    json_decref(plain);
+    assert_true(cli_hash(LAST) == before);
+    const struct cli_result *result =
+        RUN("eval", "linear", "run", CLI_DATA, "-q", "--probe-distill", "--as-paper",
+            "--probe-epochs", "1");
+    cli_expect_done(result);
+    assert_non_null(strstr(result->out, "taught:"));
+    assert_non_null(strstr(result->out, "as the paper:"));
+    assert_non_null(strstr(result->out, "differs from the paper"));
 }
 
 /* The same numbers whoever asks: twice, and with other numbers of workers. */
@@ -201,9 +264,13 @@ static void test_parts_and_while_training(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_knn),     cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_repeats), cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_parts_and_while_training),
+        cmocka_unit_test(test_knn),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_further_probes),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_parts_and_while_training),
     };
     return cmocka_run_group_tests(tests, make_run, NULL);
 }

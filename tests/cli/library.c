@@ -231,6 +231,16 @@ static void test_missing_model(void **state)
     assert_int_equal(slim_model_open("not-there", &model, NULL), SLIM_ERROR_RUN);
 }
 
+struct stopper {
+    int asked, stop_at;
+};
+
+static bool stop_now(void *context)
+{
+    struct stopper *stopper = context;
+    return ++stopper->asked == stopper->stop_at;
+}
+
 static void test_scores_and_texts(void **state)
 {
     slim_options *options = NULL;
@@ -239,7 +249,7 @@ static void test_scores_and_texts(void **state)
     char *text = NULL;
     (void)state;
     assert_int_equal(slim_options_create("eval knn", &options, &error), SLIM_OK);
-    assert_int_equal(slim_eval_knn(options, "library-run", DATA, &scores, &error),
+    assert_int_equal(slim_eval_knn(options, "library-run", DATA, NULL, &scores, &error),
                      SLIM_OK);
     assert_int_equal(scores.n_widths, 2);
     assert_int_equal(scores.n_train, 128);
@@ -247,6 +257,21 @@ static void test_scores_and_texts(void **state)
     assert_int_equal(scores.step, 6);
     assert_true(scores.json[0] == '{');
     slim_options_destroy(options);
+
+    /* Whoever asks for a stop gets it: at the first batch of features, between two epochs
+     * of a probe, and in a pass of the paper's. */
+    for (int stop_at = 1; stop_at <= 5; stop_at += 2) {
+        struct stopper stopper = {.stop_at = stop_at};
+        const slim_hooks hooks = {.stop_requested = stop_now, .context = &stopper};
+        assert_int_equal(slim_options_create("eval linear", &options, &error), SLIM_OK);
+        assert_int_equal(slim_options_set(options, "as-paper", "yes", &error), SLIM_OK);
+        assert_int_equal(
+            slim_eval_linear(options, "library-run", DATA, &hooks, &scores, &error),
+            SLIM_STOPPED);
+        assert_int_equal(stopper.asked, stop_at);
+        assert_non_null(strstr(error.text, "nothing was written"));
+        slim_options_destroy(options);
+    }
 
     assert_int_equal(slim_info(true, &text, &error), SLIM_OK);
     assert_true(text[0] == '{');

@@ -54,7 +54,7 @@ static slim_status judge(slim_error *error)
         status = slim_options_set(options, "probe-epochs", "1", error);
     }
     if (status == SLIM_OK) {
-        status = slim_eval_linear(options, RUN, DATA, &scores, error);
+        status = slim_eval_linear(options, RUN, DATA, NULL, &scores, error);
     }
     slim_options_destroy(options);
     return status;

@@ -229,6 +229,38 @@ static void test_epochs_have_other_views(void **state)
     close_kit(&kit);
 }
 
+static bool not_after(void *context, int64_t done)
+{
+    int64_t *asked = context;
+    *asked = done;
+    return done < 16;
+}
+
+/* Whoever asks for a stop gets it after the batch, and no features. */
+static void test_a_pass_can_be_stopped(void **state)
+{
+    static const int widths[] = {0, 1};
+    struct sl_error err = {0};
+    struct frozen_kit kit;
+    open_kit(&kit);
+    struct sl_source *source = kit_open(some_data, SL_PART_TRAIN, true);
+    struct sl_features_config config = config_of(source);
+    struct sl_features features[2];
+    int64_t asked = 0;
+    int64_t n_bad = 0;
+    (void)state;
+    config.go_on = not_after;
+    config.go_on_context = &asked;
+    assert_int_equal(
+        sl_features_compute(&err, &kit.model, &config, widths, 2, features, &n_bad),
+        SL_STOPPED);
+    assert_int_equal(asked, 16);
+    assert_null(features[0].values);
+    assert_null(features[1].values);
+    sl_source_close(source);
+    close_kit(&kit);
+}
+
 /* ---- damaged pictures -------------------------------------------------------------- */
 
 static void test_damaged_pictures_are_left_out(void **state)
@@ -322,7 +354,28 @@ static void test_lack_of_memory(void **state)
 
 /* ---- spec 12 ----------------------------------------------------------------------- */
 
-/* Spec 18, item 12: kNN and probes leave every frozen tensor as it was, to the bit. */
+struct refresh {
+    struct frozen_kit *kit;
+    struct sl_features_config config;
+};
+
+/* As the paper's probe: other crops and flips in each epoch. */
+static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch,
+                                  struct sl_features *features)
+{
+    static const int widths[] = {0, 1, 2};
+    struct refresh *refresh = context;
+    (void)err;
+    refresh->config.epoch = (uint32_t)epoch;
+    for (int i = 0; i < 3; i++) {
+        sl_features_finish(&features[i]);
+    }
+    (void)compute(refresh->kit, &refresh->config, widths, 3, features);
+    return SL_OK;
+}
+
+/* Spec 18, item 12: kNN and probes, those with views of their own as well, leave every
+ * frozen tensor as it was, to the bit. */
 static void test_spec_12_frozen_tensors_stay(void **state)
 {
     static const int widths[] = {0, 1, 2};
@@ -347,14 +400,20 @@ static void test_spec_12_frozen_tensors_stay(void **state)
             sl_knn(&err, &kit.device, &rows[0][i], &rows[1][i], 3, 5, 0.1, &score, &used),
             &err);
     }
+    struct refresh refresh = {&kit, train_config};
+    refresh.config.recipe.random = true;
+    refresh.config.recipe.crop_min = 0.08F;
+    refresh.config.recipe.crop_max = 1.0F;
+    refresh.config.recipe.flip_p = 0.5F;
     const struct sl_probe_config config = {.n_classes = 3,
-                                           .epochs = 1,
+                                           .epochs = 2,
                                            .batch = 4,
                                            .lr = 1.0,
                                            .momentum = 0.9,
                                            .weight_decay = 0.1,
                                            .distill = true,
-                                           .standardise = true};
+                                           .before_epoch = fresh_views,
+                                           .context = &refresh};
     kit_ok(sl_linear_probe(&err, &kit.device, &config, 3, rows[0], rows[1], &result),
            &err);
     assert_int_equal(model_hash(&kit), before);
@@ -488,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_batch_and_workers_do_not_matter),
         cmocka_unit_test(test_subset),
         cmocka_unit_test(test_epochs_have_other_views),
+        cmocka_unit_test(test_a_pass_can_be_stopped),
         cmocka_unit_test(test_damaged_pictures_are_left_out),
         cmocka_unit_test(test_nothing_readable_is_an_error),
         cmocka_unit_test(test_lack_of_memory),
