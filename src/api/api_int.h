@@ -51,6 +51,9 @@ enum sl_status api_resolve_real(struct sl_error *err, struct sl_conf *conf,
                                 const char *key, double value);
 enum sl_status api_resolve_int(struct sl_error *err, struct sl_conf *conf,
                                const char *key, int64_t value);
+/* The same where "auto" stands; another value stays. */
+enum sl_status api_default_real(struct sl_error *err, struct sl_conf *conf,
+                                const char *key, double value);
 
 /* Status and text out of the library. */
 slim_status api_leave(const struct sl_error *err, enum sl_status status,
@@ -86,6 +89,8 @@ struct api_settings {
     int log_every;
     int threads, workers;
 };
+/* Up to this side the defaults for small pictures hold. */
+enum { API_SMALL_SIDE = 64 };
 /* Resolves every "auto" in `conf` (interface.md, "What the defaults resolve to") and
  * fills `settings`, whose texts borrow from `conf`; the device says what it can compute
  * in. */
@@ -93,6 +98,11 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
                                     const struct api_pictures *pictures,
                                     const struct sl_device *device,
                                     struct api_settings *settings);
+/* The part of it that says how parameters are updated: rule, rates, schedule, slow start
+ * (rates.c). Net, batch size and length must have been resolved before. */
+enum sl_status api_settings_rates(struct sl_error *err, struct sl_conf *conf,
+                                  const struct api_pictures *pictures,
+                                  struct api_settings *settings);
 /* The part of it that views are made by. */
 enum sl_status api_settings_view(struct sl_error *err, struct sl_conf *conf,
                                  const struct api_pictures *pictures,

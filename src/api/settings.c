@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    SMALL_SIDE = 64, /* up to this side the small-picture defaults hold */
     LARGE_SIDE_DEFAULT = 224,
     SHORT_RUN_STEPS = 20000, /* below it the key encoder follows faster */
     QUEUE_MOST = 65536
@@ -200,8 +199,8 @@ static enum sl_status resolve_numbers(struct sl_error *err, struct sl_conf *conf
     return api_resolve(err, conf, key, text);
 }
 
-static enum sl_status default_real(struct sl_error *err, struct sl_conf *conf,
-                                   const char *key, double value)
+enum sl_status api_default_real(struct sl_error *err, struct sl_conf *conf,
+                                const char *key, double value)
 {
     return sl_conf_is_auto(conf, key) ? api_resolve_real(err, conf, key, value) : SL_OK;
 }
@@ -243,7 +242,7 @@ static enum sl_status resolve_net(struct sl_error *err, struct sl_conf *conf,
         bool cifar_family =
             !(strcmp(arch, "resnet18") == 0 || strcmp(arch, "resnet34") == 0 ||
               sl_resnet_is_bottleneck(arch));
-        bool small = cifar_family || sl_conf_int(conf, "image-size") <= SMALL_SIDE;
+        bool small = cifar_family || sl_conf_int(conf, "image-size") <= API_SMALL_SIDE;
         SL_TRY(api_resolve(err, conf, "stem", small ? "small" : "imagenet"));
     }
     if (strcmp(sl_conf_text(conf, "head-init"), "auto") == 0) {
@@ -348,80 +347,6 @@ static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
     return SL_OK;
 }
 
-/* Narrow widths that join at the end of the run, or after it, are never trained. Without
- * data a run of --steps has no length in epochs, and nothing can be said. */
-static enum sl_status check_slow_start(struct sl_error *err, const struct sl_conf *conf,
-                                       const struct api_pictures *pictures,
-                                       struct api_settings *settings)
-{
-    struct sl_trainer_config *trainer = &settings->trainer;
-    bool length_known = pictures->count > 0 || sl_conf_is_auto(conf, "steps");
-    if (settings->resnet.widths.n == 1 || trainer->total_steps == 0 || !length_known ||
-        trainer->slow_start_step < trainer->total_steps) {
-        return SL_OK;
-    }
-    if (sl_conf_origin(conf, "slow-start") == SL_FROM_DEFAULT) {
-        trainer->slow_start_step = 0; /* a run of one step has no half */
-        return SL_OK;
-    }
-    double per_epoch = (double)settings->steps_per_epoch;
-    return SL_FAIL(
-        err, SL_ERROR_USAGE,
-        "--slow-start %s: the narrow widths would join at epoch %.4g, but the run ends "
-        "at "
-        "epoch %.4g and never trains them; give less (50%% is half of the run, 0 trains "
-        "all widths from the start)",
-        sl_conf_text(conf, "slow-start"), (double)trainer->slow_start_step / per_epoch,
-        settings->epochs);
-}
-
-static enum sl_status resolve_rates(struct sl_error *err, struct sl_conf *conf,
-                                    const struct api_pictures *pictures, bool small,
-                                    struct api_settings *settings)
-{
-    struct sl_trainer_config *trainer = &settings->trainer;
-    double batch = (double)sl_conf_int(conf, "batch-size");
-    if (!sl_conf_is_auto(conf, "lr") && !sl_conf_is_auto(conf, "base-lr") &&
-        fabs(sl_conf_real(conf, "lr") - sl_conf_real(conf, "base-lr") * batch / 256.0) >
-            1e-9 * sl_conf_real(conf, "lr")) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--lr and --base-lr contradict each other; give one of them");
-    }
-    if (sl_conf_is_auto(conf, "lr")) {
-        SL_TRY(default_real(err, conf, "base-lr", 0.06));
-        SL_TRY(
-            default_real(err, conf, "lr", sl_conf_real(conf, "base-lr") * batch / 256.0));
-    } else {
-        SL_TRY(
-            default_real(err, conf, "base-lr", sl_conf_real(conf, "lr") * 256.0 / batch));
-    }
-    SL_TRY(default_real(err, conf, "slow-start-lr", sl_conf_real(conf, "lr")));
-    SL_TRY(default_real(err, conf, "weight-decay", small ? 5e-4 : 1e-4));
-    SL_TRY(default_real(err, conf, "warmup-epochs", 0.05 * settings->epochs));
-    SL_TRY(sl_slow_start_parse(err, sl_conf_text(conf, "slow-start"), settings->epochs,
-                               (double)settings->steps_per_epoch,
-                               &trainer->slow_start_step));
-    SL_TRY(check_slow_start(err, conf, pictures, settings));
-    trainer->lr = (struct sl_lr_config){
-        .schedule = strcmp(sl_conf_text(conf, "lr-schedule"), "constant") == 0
-                        ? SL_LR_CONSTANT
-                        : SL_LR_COSINE,
-        .peak = sl_conf_real(conf, "lr"),
-        .second_peak = sl_conf_real(conf, "slow-start-lr"),
-        .second_from =
-            trainer->slow_start_step > 0 ? trainer->slow_start_step : INT64_MAX,
-        .warmup_steps =
-            sl_conf_real(conf, "warmup-epochs") * (double)settings->steps_per_epoch,
-        .total_steps = trainer->total_steps,
-    };
-    trainer->optim = (struct sl_optim_config){
-        .optimizer = SL_OPTIMIZER_SGD,
-        .momentum = sl_conf_real(conf, "momentum"),
-        .weight_decay = sl_conf_real(conf, "weight-decay"),
-    };
-    return SL_OK;
-}
-
 static enum sl_status resolve_moco(struct sl_error *err, struct sl_conf *conf,
                                    const struct api_pictures *pictures, bool small,
                                    struct api_settings *settings)
@@ -440,8 +365,8 @@ static enum sl_status resolve_moco(struct sl_error *err, struct sl_conf *conf,
                        (long long)((trainer->queue / batch + 1) * batch));
     }
     bool is_short = trainer->total_steps < SHORT_RUN_STEPS && pictures->count > 0;
-    SL_TRY(default_real(err, conf, "moco-m", is_short ? 0.99 : 0.999));
-    SL_TRY(default_real(err, conf, "moco-t", small ? 0.1 : 0.2));
+    SL_TRY(api_default_real(err, conf, "moco-m", is_short ? 0.99 : 0.999));
+    SL_TRY(api_default_real(err, conf, "moco-t", small ? 0.1 : 0.2));
     trainer->ema_momentum = sl_conf_real(conf, "moco-m");
     trainer->temperature = sl_conf_real(conf, "moco-t");
     trainer->bn_splits = (int)sl_conf_int(conf, "bn-splits");
@@ -475,8 +400,8 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(fill_resnet(err, conf, &settings->resnet));
     SL_TRY(resolve_view(err, conf, &settings->recipe));
     SL_TRY(resolve_length(err, conf, pictures, settings));
-    bool small = settings->resnet.image_size <= SMALL_SIDE;
-    SL_TRY(resolve_rates(err, conf, pictures, small, settings));
+    bool small = settings->resnet.image_size <= API_SMALL_SIDE;
+    SL_TRY(api_settings_rates(err, conf, pictures, settings));
     SL_TRY(resolve_moco(err, conf, pictures, small, settings));
 
     trainer->batch = (int)sl_conf_int(conf, "batch-size");

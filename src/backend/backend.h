@@ -139,6 +139,14 @@ struct sl_row_loss_result {
                       column; else 0 */
 };
 
+/* ---- updates ----------------------------------------------------------------------- */
+
+/* Constants of one AdamW step; step t = 1 is a parameter's first. */
+struct sl_adamw {
+    double lr, beta1, beta2, epsilon, weight_decay;
+    int64_t step;
+};
+
 /* ---- the table --------------------------------------------------------------------- */
 
 /* A prepared op of a backend. */
@@ -222,6 +230,17 @@ struct sl_backend {
     /* g += wd p; v = momentum v + g; p -= lr v   (spec 6.3) */
     void (*sgd)(void *state, int64_t n, float lr, float momentum, float weight_decay,
                 const float *g, float *v, float *p);
+    /* the sums of squares of p and of g + wd p, added in an order that depends on n
+     * alone, never on threads: LARS' ratio is part of what training computes */
+    void (*lars_norms)(void *state, int64_t n, float weight_decay, const float *g,
+                       const float *p, double *squares_p, double *squares_g);
+    /* v = momentum v + ratio (g + wd p); p -= lr v   (spec 6.3) */
+    void (*lars)(void *state, int64_t n, float lr, float momentum, float weight_decay,
+                 float ratio, const float *g, float *v, float *p);
+    /* p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+     * p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps), as PyTorch's AdamW */
+    void (*adamw)(void *state, int64_t n, const struct sl_adamw *rule, const float *g,
+                  float *m, float *v, float *p);
 };
 
 /* An opened backend. */

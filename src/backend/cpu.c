@@ -260,4 +260,7 @@ const struct sl_backend sl_backend_cpu = {
     .find_nonfinite = sl_cpu_find_nonfinite,
     .average = sl_cpu_average,
     .sgd = sl_cpu_sgd,
+    .lars_norms = sl_cpu_lars_norms,
+    .lars = sl_cpu_lars,
+    .adamw = sl_cpu_adamw,
 };

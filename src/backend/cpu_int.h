@@ -135,6 +135,12 @@ int64_t sl_cpu_find_nonfinite(void *state, int64_t n, const float *x);
 void sl_cpu_average(void *state, int64_t n, float m, const float *online, float *target);
 void sl_cpu_sgd(void *state, int64_t n, float lr, float momentum, float weight_decay,
                 const float *g, float *v, float *p);
+void sl_cpu_lars_norms(void *state, int64_t n, float weight_decay, const float *g,
+                       const float *p, double *squares_p, double *squares_g);
+void sl_cpu_lars(void *state, int64_t n, float lr, float momentum, float weight_decay,
+                 float ratio, const float *g, float *v, float *p);
+void sl_cpu_adamw(void *state, int64_t n, const struct sl_adamw *rule, const float *g,
+                  float *m, float *v, float *p);
 void sl_cpu_row_loss(void *state, const struct sl_row_loss *loss,
                      struct sl_row_loss_result *result);
 void sl_cpu_norm_update(void *state, int channels, int groups, int64_t rows,

@@ -247,3 +247,64 @@ void sl_cpu_sgd(void *opened, int64_t n, float lr, float momentum, float weight_
                          g + part.begin, v + part.begin, p + part.begin);
     }
 }
+
+/* Parts of a sum whose order must not depend on the number of threads. */
+enum { FIXED_PARTS = 64 };
+
+void sl_cpu_lars_norms(void *opened, int64_t n, float weight_decay, const float *g,
+                       const float *p, double *squares_p, double *squares_g)
+{
+    const struct sl_cpu_state *state = opened;
+    double of_p[FIXED_PARTS];
+    double of_g[FIXED_PARTS];
+#pragma omp parallel for schedule(static)                                                \
+    num_threads(state->threads) if (n >= SERIAL_BELOW)
+    for (int t = 0; t < FIXED_PARTS; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(n, FIXED_PARTS, t);
+        state->rows->lars_norms(part.end - part.begin, weight_decay, g + part.begin,
+                                p + part.begin, &of_p[t], &of_g[t]);
+    }
+    *squares_p = 0.0;
+    *squares_g = 0.0;
+    for (int t = 0; t < FIXED_PARTS; t++) {
+        *squares_p += of_p[t];
+        *squares_g += of_g[t];
+    }
+}
+
+void sl_cpu_lars(void *opened, int64_t n, float lr, float momentum, float weight_decay,
+                 float ratio, const float *g, float *v, float *p)
+{
+    const struct sl_cpu_state *state = opened;
+#pragma omp parallel for schedule(static, 1)                                             \
+    num_threads(state->threads) if (n >= SERIAL_BELOW)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
+        state->rows->lars(part.end - part.begin, lr, momentum, weight_decay, ratio,
+                          g + part.begin, v + part.begin, p + part.begin);
+    }
+}
+
+void sl_cpu_adamw(void *opened, int64_t n, const struct sl_adamw *rule, const float *g,
+                  float *m, float *v, float *p)
+{
+    const struct sl_cpu_state *state = opened;
+    const double unbias1 = 1.0 - pow(rule->beta1, (double)rule->step);
+    const double unbias2 = 1.0 - pow(rule->beta2, (double)rule->step);
+    const struct sl_cpu_adamw factors = {
+        .keep = (float)(1.0 - rule->lr * rule->weight_decay),
+        .pace1 = (float)(1.0 - rule->beta1),
+        .beta2 = (float)rule->beta2,
+        .pace2 = (float)(1.0 - rule->beta2),
+        .rate = (float)(rule->lr / unbias1),
+        .root = (float)sqrt(unbias2),
+        .epsilon = (float)rule->epsilon,
+    };
+#pragma omp parallel for schedule(static, 1)                                             \
+    num_threads(state->threads) if (n >= SERIAL_BELOW)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
+        state->rows->adamw(part.end - part.begin, &factors, g + part.begin,
+                           m + part.begin, v + part.begin, p + part.begin);
+    }
+}

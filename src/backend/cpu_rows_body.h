@@ -108,6 +108,42 @@ static void sgd(int64_t n, float lr, float momentum, float weight_decay,
     }
 }
 
+static void lars_norms(int64_t n, float weight_decay, const float *g, const float *p,
+                       double *squares_p, double *squares_g)
+{
+    double of_p = 0.0;
+    double of_g = 0.0;
+#pragma omp simd reduction(+ : of_p, of_g)
+    for (int64_t i = 0; i < n; i++) {
+        const float force = g[i] + weight_decay * p[i];
+        of_p += (double)p[i] * (double)p[i];
+        of_g += (double)force * (double)force;
+    }
+    *squares_p = of_p;
+    *squares_g = of_g;
+}
+
+static void lars(int64_t n, float lr, float momentum, float weight_decay, float ratio,
+                 const float *restrict g, float *restrict v, float *restrict p)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float force = g[i] + weight_decay * p[i];
+        v[i] = momentum * v[i] + ratio * force;
+        p[i] -= lr * v[i];
+    }
+}
+
+static void adamw(int64_t n, const struct sl_cpu_adamw *rule, const float *restrict g,
+                  float *restrict m, float *restrict v, float *restrict p)
+{
+    const struct sl_cpu_adamw r = *rule;
+    for (int64_t i = 0; i < n; i++) {
+        m[i] += r.pace1 * (g[i] - m[i]);
+        v[i] = r.beta2 * v[i] + r.pace2 * g[i] * g[i];
+        p[i] = r.keep * p[i] - r.rate * m[i] / (sqrtf(v[i]) / r.root + r.epsilon);
+    }
+}
+
 /* ---- rows of losses ---------------------------------------------------------------- */
 
 /* e^x for x <= 0 (a little above is fine too), 0 below -87 where float32 is about to
@@ -312,6 +348,9 @@ const struct sl_cpu_rows SL_CPU_ROWS = {
     .find_nonfinite = find_nonfinite,
     .average = average,
     .sgd = sgd,
+    .lars_norms = lars_norms,
+    .lars = lars,
+    .adamw = adamw,
     .softmax = softmax,
     .count_below = count_below,
     .softmax_gradient = softmax_gradient,

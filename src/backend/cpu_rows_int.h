@@ -87,6 +87,12 @@ struct sl_cpu_maps {
     void (*add_row)(int64_t n, const void *x, double *sums);
 };
 
+/* One AdamW step's numbers: keep = 1 - lr wd, pace = 1 - beta, rate = lr / (1 - beta1^t),
+ * root = sqrt(1 - beta2^t). */
+struct sl_cpu_adamw {
+    float keep, pace1, beta2, pace2, rate, root, epsilon;
+};
+
 struct sl_cpu_rows {
     const char *name;
     const struct sl_cpu_maps *maps[SL_BF16 + 1]; /* by type: SL_F32, SL_BF16 */
@@ -102,6 +108,12 @@ struct sl_cpu_rows {
     void (*average)(int64_t n, float pace, const float *online, float *target);
     void (*sgd)(int64_t n, float lr, float momentum, float weight_decay, const float *g,
                 float *v, float *p);
+    void (*lars_norms)(int64_t n, float weight_decay, const float *g, const float *p,
+                       double *squares_p, double *squares_g);
+    void (*lars)(int64_t n, float lr, float momentum, float weight_decay, float ratio,
+                 const float *g, float *v, float *p);
+    void (*adamw)(int64_t n, const struct sl_cpu_adamw *rule, const float *g, float *m,
+                  float *v, float *p);
 
     /* one row of a loss (cpu_loss.c) */
     struct sl_cpu_softmax (*softmax)(int64_t n, const float *x, float temperature);

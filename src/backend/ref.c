@@ -368,4 +368,7 @@ const struct sl_backend SL_REF_TABLE = {
     .find_nonfinite = SL_REF(find_nonfinite),
     .average = SL_REF(average),
     .sgd = SL_REF(sgd),
+    .lars_norms = SL_REF(lars_norms),
+    .lars = SL_REF(lars),
+    .adamw = SL_REF(adamw),
 };

@@ -80,6 +80,12 @@ int64_t SL_REF(find_nonfinite)(void *state, int64_t n, const float *x);
 void SL_REF(average)(void *state, int64_t n, float m, const float *online, float *target);
 void SL_REF(sgd)(void *state, int64_t n, float lr, float momentum, float weight_decay,
                  const float *g, float *v, float *p);
+void SL_REF(lars_norms)(void *state, int64_t n, float weight_decay, const float *g,
+                        const float *p, double *squares_p, double *squares_g);
+void SL_REF(lars)(void *state, int64_t n, float lr, float momentum, float weight_decay,
+                  float ratio, const float *g, float *v, float *p);
+void SL_REF(adamw)(void *state, int64_t n, const struct sl_adamw *rule, const float *g,
+                   float *m, float *v, float *p);
 
 /* row losses (ref_loss.c); other backends may call the float build for their rare kinds:
  * it reads host memory and uses no state. */

@@ -207,3 +207,53 @@ void SL_REF(sgd)(void *state SL_UNUSED, int64_t n, float lr, float momentum,
         parameter[i] -= (real)lr * velocity[i];
     }
 }
+
+void SL_REF(lars_norms)(void *state SL_UNUSED, int64_t n, float weight_decay,
+                        const float *g, const float *p, double *squares_p,
+                        double *squares_g)
+{
+    const real *gradient = ref_in(g);
+    const real *parameter = ref_in(p);
+    *squares_p = dot(n, parameter, parameter);
+    *squares_g = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        real force = gradient[i] + (real)weight_decay * parameter[i];
+        *squares_g += (double)force * (double)force;
+    }
+}
+
+void SL_REF(lars)(void *state SL_UNUSED, int64_t n, float lr, float momentum,
+                  float weight_decay, float ratio, const float *g, float *v, float *p)
+{
+    const real *gradient = ref_in(g);
+    real *velocity = ref_out(v);
+    real *parameter = ref_out(p);
+    for (int64_t i = 0; i < n; i++) {
+        real force = gradient[i] + (real)weight_decay * parameter[i];
+        velocity[i] = (real)momentum * velocity[i] + (real)ratio * force;
+        parameter[i] -= (real)lr * velocity[i];
+    }
+}
+
+void SL_REF(adamw)(void *state SL_UNUSED, int64_t n, const struct sl_adamw *rule,
+                   const float *g, float *m, float *v, float *p)
+{
+    const real *gradient = ref_in(g);
+    real *mean = ref_out(m);
+    real *square = ref_out(v);
+    real *parameter = ref_out(p);
+    const double unbias1 = 1.0 - pow(rule->beta1, (double)rule->step);
+    const double unbias2 = 1.0 - pow(rule->beta2, (double)rule->step);
+    const real pace1 = (real)(1.0 - rule->beta1);
+    const real pace2 = (real)(1.0 - rule->beta2);
+    const real keep = (real)(1.0 - rule->lr * rule->weight_decay);
+    const real rate = (real)(rule->lr / unbias1);
+    const real root = (real)sqrt(unbias2);
+    for (int64_t i = 0; i < n; i++) {
+        parameter[i] *= keep;
+        mean[i] += pace1 * (gradient[i] - mean[i]);
+        square[i] = (real)rule->beta2 * square[i] + pace2 * gradient[i] * gradient[i];
+        real size = (real)sqrt((double)square[i]) / root + (real)rule->epsilon;
+        parameter[i] -= rate * mean[i] / size;
+    }
+}

@@ -56,7 +56,7 @@ const char *sl_bench_case_text(int i);
  * full width), computed in `type` (a linear op in float32 all the same); or of the
  * numbers group, always in float32: gemm n64 c128 o4096                     (n, c) times
  * the transpose of (o, c) class soft mse atkd dkd, with n64 c4097 value and gradient of a
- * row loss (n, c) sgd c1000, average c1000                over flat memory or "peak": the
+ * row loss (n, c) sgd, lars, adamw, average c1000         over flat memory or "peak": the
  * fastest of a few large products, the ceiling for all others. A case that cannot be read
  * or is nonsense is SL_ERROR_USAGE. */
 enum sl_status sl_bench_ops(struct sl_error *err, const char *text, enum sl_dtype type,

@@ -20,8 +20,8 @@ void sl_bench_time(double seconds, void (*run)(void *context), void *context,
 void sl_bench_fill(const struct sl_device *device, enum sl_dtype type, uint32_t draw,
                    float scale, int64_t n, void *dst);
 
-/* Whether the case is one of numbers.c: its first word is gemm, sgd, average or a row
- * loss. */
+/* Whether the case is one of numbers.c: its first word is gemm, sgd, lars, adamw, average
+ * or a row loss. */
 bool sl_bench_is_numbers(const char *text);
 enum sl_status sl_bench_numbers(struct sl_error *err, const char *text,
                                 const struct sl_device *device, double seconds,

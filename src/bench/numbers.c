@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum kind { GEMM, SGD, AVERAGE, ROW_LOSS };
+enum kind { GEMM, SGD, LARS, ADAMW, AVERAGE, ROW_LOSS };
 
 static const struct {
     const char *name;
@@ -16,6 +16,8 @@ static const struct {
 } kinds[] = {
     {"gemm", GEMM, 0},
     {"sgd", SGD, 0},
+    {"lars", LARS, 0},
+    {"adamw", ADAMW, 0},
     {"average", AVERAGE, 0},
     {"class", ROW_LOSS, SL_LOSS_CLASS},
     {"soft", ROW_LOSS, SL_LOSS_SOFT},
@@ -34,7 +36,7 @@ struct numbers_bench {
     int64_t n, c, o;
     int64_t count[3]; /* values of the operands */
     float *a, *b, *out;
-    float *scratch;
+    float *scratch; /* of a row loss; AdamW's second slot */
 };
 
 static int kind_of(const char *text)
@@ -91,8 +93,8 @@ static enum sl_status count_values(struct sl_error *err, const char *text,
     const bool rows = b->kind == GEMM || b->kind == ROW_LOSS;
     if (b->c == 0 || (b->n != 0) != rows || (b->o != 0) != (b->kind == GEMM)) {
         return SL_FAIL(err, SL_ERROR_USAGE,
-                       "op case '%s': gemm takes n, c and o, a row loss n and c, sgd and "
-                       "average c",
+                       "op case '%s': gemm takes n, c and o, a row loss n and c, sgd, "
+                       "lars, adamw and average c",
                        text);
     }
     bool fits = true;
@@ -129,6 +131,28 @@ static void run_sgd(void *context)
 {
     struct numbers_bench *b = context;
     b->device->table->sgd(b->device->state, b->c, 0.03F, 0.9F, 5e-4F, b->a, b->b, b->out);
+}
+
+static void run_lars(void *context)
+{
+    struct numbers_bench *b = context;
+    const struct sl_backend *table = b->device->table;
+    double of_p = 0.0, of_g = 0.0;
+    table->lars_norms(b->device->state, b->c, 1e-6F, b->a, b->out, &of_p, &of_g);
+    table->lars(b->device->state, b->c, 0.3F, 0.9F, 1e-6F, 0.001F, b->a, b->b, b->out);
+}
+
+static void run_adamw(void *context)
+{
+    struct numbers_bench *b = context;
+    const struct sl_adamw rule = {.lr = 1e-3,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.999,
+                                  .epsilon = 1e-8,
+                                  .weight_decay = 0.01,
+                                  .step = 100};
+    b->device->table->adamw(b->device->state, b->c, &rule, b->a, b->b, b->scratch,
+                            b->out);
 }
 
 static void run_average(void *context)
@@ -178,6 +202,14 @@ static void time_run(struct numbers_bench *b, double seconds, struct sl_bench_pa
         part->bytes = 5.0 * (double)b->c * value;
         sl_bench_time(seconds, run_sgd, b, part);
         break;
+    case LARS: /* reads gradient and parameter twice, velocity once; writes two */
+        part->bytes = 7.0 * (double)b->c * value;
+        sl_bench_time(seconds, run_lars, b, part);
+        break;
+    case ADAMW: /* reads gradient, two slots, parameter; writes the last three */
+        part->bytes = 7.0 * (double)b->c * value;
+        sl_bench_time(seconds, run_adamw, b, part);
+        break;
     case AVERAGE: /* reads both, writes one */
         part->bytes = 3.0 * (double)b->c * value;
         sl_bench_time(seconds, run_average, b, part);
@@ -202,7 +234,8 @@ enum sl_status sl_bench_numbers(struct sl_error *err, const char *text,
     SL_TRY(count_values(err, text, &b));
 
     float **const operands[] = {&b.a, &b.b, &b.out, &b.scratch};
-    const int64_t counts[] = {b.count[0], b.count[1], b.count[2], 4 * b.n};
+    const int64_t counts[] = {b.count[0], b.count[1], b.count[2],
+                              b.kind == ADAMW ? b.c : 4 * b.n};
     for (int i = 0; i < SL_COUNT(operands); i++) {
         void *memory = NULL;
         SL_TRY_OUT(device->table->alloc(err, device->state, "an op case",

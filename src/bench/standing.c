@@ -78,6 +78,8 @@ static const char *const texts[] = {
     "soft n256 c65536",
     /* the update of all of resnet18 */
     "sgd c11498304",
+    "lars c11498304",
+    "adamw c11498304",
     "average c11498304",
 };
 

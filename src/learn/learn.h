@@ -39,6 +39,11 @@ struct sl_lr_config {
 };
 /* Learning rate of optimiser step t = 0, 1, … (spec 6.2). */
 double sl_lr_at(const struct sl_lr_config *config, int64_t step);
+/* "60,80": rising epochs, fractions allowed, become the steps of config->milestones, each
+ * ceil(E * steps_per_epoch). One at or after the run's last step is refused as well
+ * (SL_ERROR_USAGE): it would never be reached. */
+enum sl_status sl_milestones_parse(struct sl_error *err, const char *text,
+                                   double steps_per_epoch, struct sl_lr_config *config);
 
 /* Momentum m of a target's average, target = m target + (1 - m) online: constant, or 1 -
  * (1 - m0) (1 + cos(pi e/E)) / 2, which rises from m0 to 1 over the run (spec 4.2.2). */
@@ -51,12 +56,15 @@ double sl_average_momentum_at(const struct sl_average_config *config, int64_t st
 
 /* ---- optimiser (optim.c) ----------------------------------------------------------- */
 
-enum sl_optimizer { SL_OPTIMIZER_SGD };
+enum sl_optimizer { SL_OPTIMIZER_SGD, SL_OPTIMIZER_LARS, SL_OPTIMIZER_ADAMW };
 
 struct sl_optim_config {
     enum sl_optimizer optimizer;
-    double momentum;
-    double weight_decay;
+    double momentum;              /* SGD, LARS */
+    double beta1, beta2, epsilon; /* AdamW */
+    double weight_decay;          /* SGD, LARS: joins the gradient; AdamW: decoupled */
+    bool exclude_vectors; /* biases, scales and shifts: no decay, and LARS does not scale
+                             them (spec 6.3; SGD decays everything, spec 16.2) */
 };
 
 /* What a rule remembers of every parameter. Borrows the parameters, which must have
@@ -74,8 +82,9 @@ size_t sl_optim_bytes(const struct sl_optim_config *config, const struct sl_net 
 void sl_optim_update(struct sl_optim *optim, double lr, int first, int end);
 /* All gradients become zero, those of inactive widths included. */
 void sl_optim_discard(struct sl_optim *optim);
-/* Slots by name ("slot.encoder.conv1.weight"), for checkpoints; and the check of what was
- * written into them (SL_ERROR_RUN when it cannot be). */
+/* Slots by name ("slot.encoder.conv1.weight"; AdamW also "slot2.…" and "slot.steps", the
+ * updates of the shared parameters and of each width's own), for checkpoints; and the
+ * check of what was written into them (SL_ERROR_RUN when it cannot be). */
 enum sl_status sl_optim_state(struct sl_error *err, struct sl_optim *optim,
                               struct sl_named_list *list);
 enum sl_status sl_optim_restored(struct sl_error *err, const struct sl_optim *optim);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Schedules as pure functions of the step: the learning rate (spec 6.2) and the momentum
- * of a target network's average (spec 4.2.2). Nothing here has a state.
+ * of a target network's average (spec 4.2.2); and the text of milestones. Nothing here
+ * has a state.
  */
 #include "learn/learn.h"
 
 #include <math.h>
+#include <string.h>
 
 static const double pi = 3.14159265358979323846;
 static const double lr_floor = 1e-8;
@@ -63,6 +65,54 @@ double sl_lr_at(const struct sl_lr_config *config, int64_t step)
         }
     }
     return fmax(lr, lr_floor);
+}
+
+/* The number that ends at a comma or at the text's end, and what follows; NULL where
+ * there is none. */
+static const char *next_number(const char *at, double *value)
+{
+    char number[32];
+    size_t length = strcspn(at, ",");
+    if (length >= sizeof(number)) {
+        return NULL;
+    }
+    memcpy(number, at, length);
+    number[length] = '\0';
+    if (!sl_parse_real(number, value) || !(*value > 0) || !(*value < 1e9)) {
+        return NULL;
+    }
+    return at + length;
+}
+
+enum sl_status sl_milestones_parse(struct sl_error *err, const char *text,
+                                   double steps_per_epoch, struct sl_lr_config *config)
+{
+    const char *at = text;
+    config->n_milestones = 0;
+    for (;;) {
+        double epoch = 0;
+        at = next_number(at, &epoch);
+        int64_t step = at == NULL ? 0 : (int64_t)ceil(epoch * steps_per_epoch - 1e-9);
+        bool rises = config->n_milestones == 0 ||
+                     step > config->milestones[config->n_milestones - 1];
+        if (at == NULL || !rises || config->n_milestones == SL_MILESTONES_MAX) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--lr-milestones '%s': 1 to %d rising epochs above 0 with "
+                           "commas between are needed, as 60,80",
+                           text, (int)SL_MILESTONES_MAX);
+        }
+        if (config->total_steps > 0 && step >= config->total_steps) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--lr-milestones '%s': epoch %g is not before the end of the "
+                           "run, at epoch %.4g, and would never be reached",
+                           text, epoch, (double)config->total_steps / steps_per_epoch);
+        }
+        config->milestones[config->n_milestones++] = step;
+        if (*at == '\0') {
+            return SL_OK;
+        }
+        at++;
+    }
 }
 
 double sl_average_momentum_at(const struct sl_average_config *config, int64_t step)

@@ -19,6 +19,8 @@ static enum sl_status check_config(struct sl_error *err,
     SL_ASSERT(config->method != NULL);
     SL_TRY(sl_check_range(err, "--batch-size", config->batch, 1, 1 << 20));
     SL_TRY(sl_check_range(err, "--momentum", config->optim.momentum, 0, 1));
+    SL_TRY(sl_check_range(err, "--adam-beta1", config->optim.beta1, 0, 0.999999));
+    SL_TRY(sl_check_range(err, "--adam-beta2", config->optim.beta2, 0, 0.999999999));
     if (config->distill != SL_DISTILL_NONE) {
         SL_TRY(sl_check_range(err, "--distill-weight", config->distill_weight, 0, 1));
         SL_TRY(sl_check_range(err, "--distill-temp", config->distill_temperature, 1e-4,

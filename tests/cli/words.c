@@ -260,6 +260,8 @@ static void test_bench_ops(void **state)
         {"class n4 c33", {"run"}, false},
         {"soft n4 c33", {"run"}, false},
         {"sgd c100", {"run"}, false},
+        {"lars c100", {"run"}, false},
+        {"adamw c100", {"run"}, false},
         {"average c100", {"run"}, false},
     };
     char list[1024] = "";
@@ -336,7 +338,7 @@ static void test_bench_ops_refuses(void **state)
         {"conv n1048576 1048576x1048576 c1048576 o8 k1 s1 p0", "smaller"},
         {"gemm n1073741824 c1073741824 o2", "smaller"},
         {"gemm n4 c4", "gemm takes"},
-        {"sgd n4 c4", "average c"},
+        {"adamw n4 c4", "average c"},
         {"sgd c0", "'c0'"},
         {"soft n4 c-4", "'c-4'"},
         {"class x4", "'x4'"},

@@ -443,10 +443,11 @@ static void test_reuse(void **state)
     on_each_backend(check_reuse);
 }
 
-static void check_restore(const char *device)
+static void check_restore_with(const char *device, const struct sl_optim_config *optim)
 {
     struct sl_trainer_config config = tiny_config();
 
+    config.optim = *optim;
     config.slow_start_step = 3;
     config.bn_splits = 2;
     struct tiny *whole = tiny_start(device, four, &config);
@@ -469,6 +470,27 @@ static void check_restore(const char *device)
     sl_heap_free(end);
     tiny_end(whole);
     tiny_end(second);
+}
+
+/* Whatever a rule remembers is part of the state. */
+static void check_restore(const char *device)
+{
+    const struct sl_optim_config rules[] = {
+        tiny_config().optim,
+        {.optimizer = SL_OPTIMIZER_LARS,
+         .momentum = 0.9,
+         .weight_decay = 1e-6,
+         .exclude_vectors = true},
+        {.optimizer = SL_OPTIMIZER_ADAMW,
+         .beta1 = 0.9,
+         .beta2 = 0.999,
+         .epsilon = 1e-8,
+         .weight_decay = 0.01},
+    };
+
+    for (int i = 0; i < SL_COUNT(rules); i++) {
+        check_restore_with(device, &rules[i]);
+    }
 }
 
 static void test_restore(void **state)
@@ -514,6 +536,11 @@ static void test_memory_is_planned(void **state)
     assert_int_equal(planned.params, taken.params);
     assert_int_equal(planned.block, taken.block);
     assert_int_equal(planned.method, taken.method);
+    config.optim.optimizer = SL_OPTIMIZER_ADAMW; /* a second slot of every parameter */
+    kit_ok(sl_trainer_plan_memory(&err, &config, tiny->net, &tiny->device, &planned),
+           &err);
+    assert_int_equal(planned.params,
+                     taken.params + (size_t)tiny->net->total * sizeof(float));
     tiny_end(tiny);
 }
 

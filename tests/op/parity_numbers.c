@@ -197,6 +197,43 @@ static void test_rows(void **state SL_UNUSED)
 
 /* ---- flat memory ------------------------------------------------------------------- */
 
+/* LARS and AdamW from the same start on both backends; the gradient g, the parameter p,
+ * the slot v, of which AdamW's second takes the squares. */
+static void check_updates(const struct sl_device *cpu, int64_t n, const float *g,
+                          const float *p, const float *v)
+{
+    const struct sl_adamw rule = {.lr = 0.01,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.999,
+                                  .epsilon = 1e-8,
+                                  .weight_decay = 0.1,
+                                  .step = 3};
+    const struct sl_device *devices[2] = {&ref, cpu};
+    double norms[2][2];
+    float *out[2][5]; /* LARS: parameter, slot; AdamW: parameter, slots */
+
+    for (int d = 0; d < 2; d++) {
+        const struct sl_backend *table = devices[d]->table;
+        for (int k = 0; k < 5; k++) {
+            out[d][k] = copy_of(k == 0 || k == 2 ? p : v, n);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            out[d][4][i] *= v[i];
+        }
+        table->lars_norms(devices[d]->state, n, 0.1f, g, p, &norms[d][0], &norms[d][1]);
+        table->lars(devices[d]->state, n, 0.3f, 0.9f, 0.1f, 0.7f, g, out[d][1],
+                    out[d][0]);
+        table->adamw(devices[d]->state, n, &rule, g, out[d][3], out[d][4], out[d][2]);
+    }
+    check_number("lars_norms: parameter", norms[1][0], norms[0][0], 1e-12);
+    check_number("lars_norms: gradient", norms[1][1], norms[0][1], 1e-6);
+    for (int k = 0; k < 5; k++) {
+        check_close(k < 2 ? "lars" : "adamw", n, out[1][k], out[0][k], row_tolerance);
+        sl_heap_free(out[0][k]);
+        sl_heap_free(out[1][k]);
+    }
+}
+
 static void check_flat(int64_t n)
 {
     float *x = random_floats(n, 6, 1.0f);
@@ -227,6 +264,7 @@ static void check_flat(int64_t n)
         cpu->table->sgd(cpu->state, n, 0.03f, 0.9f, 1e-2f, x, own_v, own);
         check_close("sgd: velocity", n, own_v, velocity, row_tolerance);
         check_close("sgd: parameter", n, own, p, row_tolerance);
+        check_updates(cpu, n, x, y, v);
         sl_heap_free(own);
         sl_heap_free(own_v);
     }

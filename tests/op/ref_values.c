@@ -355,6 +355,38 @@ static void flat_by_hand(void **state SL_UNUSED)
     assert_floats(p, (const float[]){1.2f}, 1);
 }
 
+static void updates_by_hand(void **state SL_UNUSED)
+{
+    /* g + wd p = (2, 4); v = 0.5 * 4 + 0.25 * (2, 4); p -= 2 v */
+    const float g[] = {1, 2};
+    float p[] = {2, 4};
+    float v[] = {4, 4};
+    double squares_p = 0.0;
+    double squares_g = 0.0;
+    ref->lars_norms(NULL, 2, 0.5f, g, p, &squares_p, &squares_g);
+    assert_true(squares_p == 20.0 && squares_g == 20.0);
+    ref->lars(NULL, 2, 2.0f, 0.5f, 0.5f, 0.25f, g, v, p);
+    assert_floats(v, (const float[]){2.5f, 3}, 2);
+    assert_floats(p, (const float[]){-3, -2}, 2);
+
+    /* The first step of AdamW: both means without their bias are g and g^2, so p goes
+     * down by lr g / (|g| + eps), after its decay by lr wd = 1/16. */
+    const struct sl_adamw rule = {.lr = 0.25,
+                                  .beta1 = 0.5,
+                                  .beta2 = 0.75,
+                                  .epsilon = 1.0,
+                                  .weight_decay = 0.25,
+                                  .step = 1};
+    float mean[] = {0, 0};
+    float square[] = {0, 0};
+    const float gradient[] = {1, -3};
+    float parameter[] = {16, 32};
+    ref->adamw(NULL, 2, &rule, gradient, mean, square, parameter);
+    assert_floats(mean, (const float[]){0.5f, -1.5f}, 2);
+    assert_floats(square, (const float[]){0.25f, 2.25f}, 2);
+    assert_floats(parameter, (const float[]){15 - 0.125f, 30 + 0.1875f}, 2);
+}
+
 /* ---- memory and refusals ----------------------------------------------------------- */
 
 static void memory_is_zeroed_and_aligned(void **state SL_UNUSED)
@@ -573,6 +605,7 @@ int main(void)
         cmocka_unit_test(gemm_by_hand),
         cmocka_unit_test(rows_by_hand),
         cmocka_unit_test(flat_by_hand),
+        cmocka_unit_test(updates_by_hand),
         cmocka_unit_test(memory_is_zeroed_and_aligned),
         cmocka_unit_test(prepare_refuses),
         cmocka_unit_test(devices_by_name),

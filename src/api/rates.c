@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Settings of the update: rule, learning rate and its schedule, decay, slow start. What
+ * is "auto" becomes the rule's own value; a setting that the chosen rule or schedule does
+ * not have stays "auto", and is refused when somebody gives it.
+ */
+#include "api_int.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Defaults of a rule. Rates: MoCo v2's, as tuned for small pictures; MoCo v3's for
+ * ResNet-50; PyTorch's own for AdamW. */
+struct rule {
+    const char *name;
+    enum sl_optimizer optimizer;
+    double base_lr;
+    double decay_small, decay_large;
+    bool exclude_vectors;
+};
+static const struct rule rules[] = {
+    {"sgd", SL_OPTIMIZER_SGD, 0.06, 5e-4, 1e-4, false},
+    {"lars", SL_OPTIMIZER_LARS, 0.3, 1e-6, 1e-6, true},
+    {"adamw", SL_OPTIMIZER_ADAMW, 0.001, 0.01, 0.01, false},
+};
+
+/* ---- the rule ---------------------------------------------------------------------- */
+
+/* Fills in a number that only some rules have. */
+static enum sl_status number_of(struct sl_error *err, struct sl_conf *conf,
+                                const struct rule *rule, const char *key, bool has,
+                                double initial, double *value)
+{
+    if (has) {
+        SL_TRY(api_default_real(err, conf, key, initial));
+        *value = sl_conf_real(conf, key);
+        return SL_OK;
+    }
+    if (!sl_conf_is_auto(conf, key)) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--%s %s: --optimizer %s has none; leave one of them out", key,
+                       sl_conf_text(conf, key), rule->name);
+    }
+    return SL_OK;
+}
+
+static enum sl_status resolve_rule(struct sl_error *err, struct sl_conf *conf, bool small,
+                                   const struct rule **found,
+                                   struct sl_optim_config *optim)
+{
+    const struct rule *rule = &rules[0];
+    if (strcmp(sl_conf_text(conf, "optimizer"), "auto") == 0) {
+        SL_TRY(api_resolve(err, conf, "optimizer", rule->name));
+    }
+    for (int i = 0; i < SL_COUNT(rules); i++) {
+        if (strcmp(sl_conf_text(conf, "optimizer"), rules[i].name) == 0) {
+            rule = &rules[i];
+        }
+    }
+    *found = rule;
+    *optim = (struct sl_optim_config){.optimizer = rule->optimizer};
+    bool is_adamw = rule->optimizer == SL_OPTIMIZER_ADAMW;
+    SL_TRY(number_of(err, conf, rule, "momentum", !is_adamw, 0.9, &optim->momentum));
+    SL_TRY(number_of(err, conf, rule, "adam-beta1", is_adamw, 0.9, &optim->beta1));
+    SL_TRY(number_of(err, conf, rule, "adam-beta2", is_adamw, 0.999, &optim->beta2));
+    SL_TRY(number_of(err, conf, rule, "adam-epsilon", is_adamw, 1e-8, &optim->epsilon));
+    SL_TRY(api_default_real(err, conf, "weight-decay",
+                            small ? rule->decay_small : rule->decay_large));
+    optim->weight_decay = sl_conf_real(conf, "weight-decay");
+    if (strcmp(sl_conf_text(conf, "exclude-bias-n-norm-wd"), "auto") == 0) {
+        SL_TRY(api_resolve(err, conf, "exclude-bias-n-norm-wd",
+                           rule->exclude_vectors ? "yes" : "no"));
+    }
+    optim->exclude_vectors =
+        strcmp(sl_conf_text(conf, "exclude-bias-n-norm-wd"), "yes") == 0;
+    return SL_OK;
+}
+
+/* ---- the learning rate ------------------------------------------------------------- */
+
+static enum sl_status resolve_peak(struct sl_error *err, struct sl_conf *conf,
+                                   const struct rule *rule)
+{
+    double batch = (double)sl_conf_int(conf, "batch-size");
+    if (!sl_conf_is_auto(conf, "lr") && !sl_conf_is_auto(conf, "base-lr") &&
+        fabs(sl_conf_real(conf, "lr") - sl_conf_real(conf, "base-lr") * batch / 256.0) >
+            1e-9 * sl_conf_real(conf, "lr")) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--lr and --base-lr contradict each other; give one of them");
+    }
+    if (sl_conf_is_auto(conf, "lr")) {
+        SL_TRY(api_default_real(err, conf, "base-lr", rule->base_lr));
+        SL_TRY(api_default_real(err, conf, "lr",
+                                sl_conf_real(conf, "base-lr") * batch / 256.0));
+    } else {
+        SL_TRY(api_default_real(err, conf, "base-lr",
+                                sl_conf_real(conf, "lr") * 256.0 / batch));
+    }
+    return api_default_real(err, conf, "slow-start-lr", sl_conf_real(conf, "lr"));
+}
+
+static enum sl_lr_schedule schedule_of(const char *word)
+{
+    return strcmp(word, "constant") == 0       ? SL_LR_CONSTANT
+           : strcmp(word, "step") == 0         ? SL_LR_STEP
+           : strcmp(word, "cosine-epoch") == 0 ? SL_LR_EPOCH_COSINE
+                                               : SL_LR_COSINE;
+}
+
+/* The milestones of --lr-schedule step, which no other schedule has. */
+static enum sl_status resolve_milestones(struct sl_error *err, const struct sl_conf *conf,
+                                         const struct api_pictures *pictures,
+                                         const struct api_settings *settings,
+                                         struct sl_lr_config *lr)
+{
+    const char *text = sl_conf_text(conf, "lr-milestones");
+    if (lr->schedule != SL_LR_STEP) {
+        return text[0] == '\0'
+                   ? SL_OK
+                   : SL_FAIL(
+                         err, SL_ERROR_USAGE,
+                         "--lr-milestones %s: --lr-schedule %s has none; leave one of "
+                         "them out",
+                         text, sl_conf_text(conf, "lr-schedule"));
+    }
+    struct sl_lr_config parsed = *lr;
+    if (pictures->count == 0 && !sl_conf_is_auto(conf, "steps")) {
+        parsed.total_steps = 0; /* without data, --steps is no length in epochs */
+    }
+    SL_TRY(sl_milestones_parse(err, text, (double)settings->steps_per_epoch, &parsed));
+    parsed.total_steps = lr->total_steps;
+    *lr = parsed;
+    return SL_OK;
+}
+
+static enum sl_status resolve_schedule(struct sl_error *err, struct sl_conf *conf,
+                                       const struct api_pictures *pictures,
+                                       struct api_settings *settings)
+{
+    struct sl_trainer_config *trainer = &settings->trainer;
+    double per_epoch = (double)settings->steps_per_epoch;
+    enum sl_lr_schedule schedule = schedule_of(sl_conf_text(conf, "lr-schedule"));
+    bool by_epoch = schedule == SL_LR_EPOCH_COSINE;
+    SL_TRY(api_default_real(err, conf, "warmup-epochs",
+                            by_epoch ? 0.0 : 0.05 * settings->epochs));
+    double warmup = sl_conf_real(conf, "warmup-epochs");
+    if (by_epoch && warmup > 0.0) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--warmup-epochs %s: --lr-schedule cosine-epoch has no warm-up; "
+                       "leave it out, or take --lr-schedule cosine",
+                       sl_conf_text(conf, "warmup-epochs"));
+    }
+    trainer->lr = (struct sl_lr_config){
+        .schedule = schedule,
+        .peak = sl_conf_real(conf, "lr"),
+        .second_peak = sl_conf_real(conf, "slow-start-lr"),
+        .second_from =
+            trainer->slow_start_step > 0 ? trainer->slow_start_step : INT64_MAX,
+        .warmup_steps = warmup * per_epoch,
+        .total_steps = trainer->total_steps,
+        .epoch_steps = settings->steps_per_epoch,
+    };
+    return resolve_milestones(err, conf, pictures, settings, &trainer->lr);
+}
+
+/* ---- slow start -------------------------------------------------------------------- */
+
+/* Narrow widths that join at the end of the run, or after it, are never trained. Without
+ * data a run of --steps has no length in epochs, and nothing can be said. */
+static enum sl_status check_slow_start(struct sl_error *err, const struct sl_conf *conf,
+                                       const struct api_pictures *pictures,
+                                       struct api_settings *settings)
+{
+    struct sl_trainer_config *trainer = &settings->trainer;
+    bool length_known = pictures->count > 0 || sl_conf_is_auto(conf, "steps");
+    if (settings->resnet.widths.n == 1 || trainer->total_steps == 0 || !length_known ||
+        trainer->slow_start_step < trainer->total_steps) {
+        return SL_OK;
+    }
+    if (sl_conf_origin(conf, "slow-start") == SL_FROM_DEFAULT) {
+        trainer->slow_start_step = 0; /* a run of one step has no half */
+        return SL_OK;
+    }
+    double per_epoch = (double)settings->steps_per_epoch;
+    return SL_FAIL(
+        err, SL_ERROR_USAGE,
+        "--slow-start %s: the narrow widths would join at epoch %.4g, but the run ends "
+        "at "
+        "epoch %.4g and never trains them; give less (50%% is half of the run, 0 trains "
+        "all widths from the start)",
+        sl_conf_text(conf, "slow-start"), (double)trainer->slow_start_step / per_epoch,
+        settings->epochs);
+}
+
+enum sl_status api_settings_rates(struct sl_error *err, struct sl_conf *conf,
+                                  const struct api_pictures *pictures,
+                                  struct api_settings *settings)
+{
+    struct sl_trainer_config *trainer = &settings->trainer;
+    bool small = settings->resnet.image_size <= API_SMALL_SIDE;
+    const struct rule *rule = NULL;
+    SL_TRY(resolve_rule(err, conf, small, &rule, &trainer->optim));
+    SL_TRY(resolve_peak(err, conf, rule));
+    SL_TRY(sl_slow_start_parse(err, sl_conf_text(conf, "slow-start"), settings->epochs,
+                               (double)settings->steps_per_epoch,
+                               &trainer->slow_start_step));
+    SL_TRY(check_slow_start(err, conf, pictures, settings));
+    return resolve_schedule(err, conf, pictures, settings);
+}
