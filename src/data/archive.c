@@ -425,8 +425,7 @@ static enum sl_status make_store(struct sl_error *err, const struct sl_shards *s
 
 /* ---- pictures ---------------------------------------------------------------------- */
 
-/* Reads exactly `size` bytes at a position; false when they are not there. */
-static bool read_at(int fd, unsigned char *dst, int64_t size, int64_t at)
+bool sl_read_at(int fd, unsigned char *dst, int64_t size, int64_t at)
 {
     int64_t done = 0;
     while (done < size) {
@@ -442,20 +441,27 @@ static bool read_at(int fd, unsigned char *dst, int64_t size, int64_t at)
     return true;
 }
 
-static enum sl_status fetch_from(struct sl_error *err, int fd, const char *name,
-                                 uint64_t offset, int64_t size, struct sl_arena *arena,
-                                 unsigned char **bytes)
+enum sl_status sl_archive_fetch(struct sl_error *err, int fd, const char *name,
+                                const struct sl_extent *extent, struct sl_arena *arena,
+                                unsigned char **bytes)
 {
-    int64_t at = (int64_t)(offset & ~SL_EXTENT_DEFLATED);
+    int64_t at = (int64_t)SL_EXTENT_AT(extent->offset), size = (int64_t)extent->size;
     SL_TRY(sl_arena_alloc(err, arena, size, 1, bytes));
-    if ((offset & SL_EXTENT_DEFLATED) != 0) {
-        return sl_inflate_at(err, name, fd, at, *bytes, size);
-    }
-    if (!read_at(fd, *bytes, size, at)) {
+    if ((extent->offset & SL_EXTENT_DEFLATED) != 0) {
+        SL_TRY(sl_inflate_at(err, name, fd, at, *bytes, size));
+    } else if (!sl_read_at(fd, *bytes, size, at)) {
         return SL_FAIL(err, SL_ERROR_DATA,
                        "%s: the archive ends before the picture does; was it changed "
                        "while it was in use?",
                        name);
+    }
+    uint32_t sum =
+        (extent->offset & SL_EXTENT_SUMMED) != 0 ? sl_crc32(*bytes, size) : extent->sum;
+    if (sum != extent->sum) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: damaged: its bytes have the check sum %08lx, and the archive "
+                       "says %08lx; fetch the archive again",
+                       name, (unsigned long)sum, (unsigned long)extent->sum);
     }
     return SL_OK;
 }
@@ -481,7 +487,10 @@ static enum sl_status fetch_member(struct sl_error *err,
         status = open_archive(err, store->files[place], &fd, &archive_size);
     }
     if (status == SL_OK) {
-        status = fetch_from(err, fd, name, index->offset[i], *size, arena, bytes);
+        const struct sl_extent extent = {.offset = index->offset[i],
+                                         .size = index->size[i],
+                                         .sum = index->sum != NULL ? index->sum[i] : 0};
+        status = sl_archive_fetch(err, fd, name, &extent, arena, bytes);
     }
     if (store->fds[place] < 0 && fd >= 0) {
         (void)close(fd);

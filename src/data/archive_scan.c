@@ -19,11 +19,9 @@ const bool sl_archive_built = true;
 
 enum { BLOCK = 16 * 1024, LABEL_BYTES = 32 };
 
-/* The bytes of the archive, of a file or in memory. */
 struct input {
-    int fd; /* -1: in memory */
-    const unsigned char *bytes;
-    int64_t size, at;
+    struct sl_archive_bytes archive;
+    int64_t at;
     unsigned char *block;
 };
 
@@ -41,6 +39,9 @@ struct scan {
     uint32_t place;
     struct sl_builder *builder;
     struct sample sample;
+    struct sl_rows sums; /* of a zip */
+    bool has_sums;       /* they were looked for */
+    int64_t n_unsummed;  /* members of a zip whose sum was not found */
 };
 
 /* ---- input ------------------------------------------------------------------------- */
@@ -48,18 +49,18 @@ struct scan {
 static la_ssize_t on_read(struct archive *archive, void *context, const void **buffer)
 {
     struct input *input = context;
-    int64_t left = input->size - input->at;
+    int64_t left = input->archive.size - input->at;
     if (left <= 0) {
         return 0;
     }
-    if (input->fd < 0) {
-        *buffer = input->bytes + input->at;
-        input->at = input->size;
+    if (input->archive.fd < 0) {
+        *buffer = input->archive.bytes + input->at;
+        input->at = input->archive.size;
         return (la_ssize_t)left;
     }
     ssize_t got = 0;
     do {
-        got = pread(input->fd, input->block, left < BLOCK ? (size_t)left : BLOCK,
+        got = pread(input->archive.fd, input->block, left < BLOCK ? (size_t)left : BLOCK,
                     (off_t)input->at);
     } while (got < 0 && errno == EINTR);
     if (got < 0) {
@@ -74,7 +75,7 @@ static la_ssize_t on_read(struct archive *archive, void *context, const void **b
 static la_int64_t on_skip(struct archive *archive, void *context, la_int64_t request)
 {
     struct input *input = context;
-    int64_t left = input->size - input->at;
+    int64_t left = input->archive.size - input->at;
     (void)archive;
     int64_t step = request < 0 ? 0 : request < left ? request : left;
     input->at += step;
@@ -85,14 +86,16 @@ static la_int64_t on_seek(struct archive *archive, void *context, la_int64_t off
                           int whence)
 {
     struct input *input = context;
-    int64_t from = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? input->at : input->size;
-    if (offset > input->size || offset < -input->size) {
+    int64_t from = whence == SEEK_SET   ? 0
+                   : whence == SEEK_CUR ? input->at
+                                        : input->archive.size;
+    if (offset > input->archive.size || offset < -input->archive.size) {
         archive_set_error(archive, EINVAL, "position %lld is outside of the file",
                           (long long)offset);
         return ARCHIVE_FATAL;
     }
     int64_t to = from + offset;
-    input->at = to < 0 ? 0 : to > input->size ? input->size : to;
+    input->at = to < 0 ? 0 : to > input->archive.size ? input->archive.size : to;
     return input->at;
 }
 
@@ -152,6 +155,11 @@ static enum sl_status take_label(struct scan *scan, struct archive *archive,
     return SL_OK;
 }
 
+static bool is_zip_format(struct archive *archive)
+{
+    return archive_format(archive) == ARCHIVE_FORMAT_ZIP;
+}
+
 static enum sl_status take_picture(struct scan *scan, struct archive *archive,
                                    struct archive_entry *entry, const char *path)
 {
@@ -160,7 +168,7 @@ static enum sl_status take_picture(struct scan *scan, struct archive *archive,
     int64_t size = archive_entry_size(entry);
     int64_t at = archive_filter_bytes(archive, 0);
     const char *format = archive_format_name(archive);
-    bool is_zip = archive_format(archive) == ARCHIVE_FORMAT_ZIP;
+    bool is_zip = is_zip_format(archive);
     bool is_deflated = is_zip && strstr(format, "(deflation)") != NULL;
     bool is_stored = !is_zip || strstr(format, "(uncompressed)") != NULL;
     if (!archive_entry_size_is_set(entry) || archive_entry_sparse_count(entry) > 0 ||
@@ -179,6 +187,11 @@ static enum sl_status take_picture(struct scan *scan, struct archive *archive,
     }
     extent.offset = (uint64_t)at | (is_deflated ? SL_EXTENT_DEFLATED : 0);
     extent.size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+    if (is_zip && sl_zip_sum_of(&scan->sums, at, &extent.sum)) {
+        extent.offset |= SL_EXTENT_SUMMED;
+    } else if (is_zip) {
+        scan->n_unsummed++;
+    }
     int32_t label = scan->sample.label != INT32_MIN ? scan->sample.label : -1;
     return sl_builder_add(scan->err, scan->builder, path, &like, &extent, label);
 }
@@ -206,7 +219,18 @@ static enum sl_status take_member(struct scan *scan, struct archive *archive,
     return take_picture(scan, archive, entry, path);
 }
 
-static enum sl_status take_members(struct scan *scan, struct archive *archive)
+static enum sl_status find_sums(struct scan *scan, struct archive *archive,
+                                const struct input *input)
+{
+    if (!is_zip_format(archive) || scan->has_sums) {
+        return SL_OK;
+    }
+    scan->has_sums = true;
+    return sl_zip_sums_read(scan->err, &input->archive, &scan->sums);
+}
+
+static enum sl_status take_members(struct scan *scan, struct archive *archive,
+                                   const struct input *input)
 {
     for (int64_t n = 0;; n++) {
         struct archive_entry *entry = NULL;
@@ -221,6 +245,7 @@ static enum sl_status take_members(struct scan *scan, struct archive *archive)
                            "it again",
                            scan->name, (long long)n, why != NULL ? why : "no reason");
         }
+        SL_TRY(find_sums(scan, archive, input));
         SL_TRY(take_member(scan, archive, entry));
     }
 }
@@ -240,7 +265,7 @@ static enum sl_status scan_input(struct sl_error *err, const char *name,
     SL_TRY_OUT(sl_heap_alloc(err, "archive", BLOCK, 1, &input->block));
     *scan = (struct scan){.err = err,
                           .name = name,
-                          .size = input->size,
+                          .size = input->archive.size,
                           .place = place,
                           .builder = builder};
     scan->sample.label = INT32_MIN;
@@ -255,12 +280,20 @@ static enum sl_status scan_input(struct sl_error *err, const char *name,
     (void)archive_read_set_seek_callback(archive, on_seek);
     (void)archive_read_set_callback_data(archive, input);
     if (archive_read_open1(archive) != ARCHIVE_OK) {
-        status = SL_FAIL(err, SL_ERROR_DATA,
-                         "%s: not a tar or zip archive that can be read (%lld bytes): %s",
-                         name, (long long)input->size, archive_error_string(archive));
+        status =
+            SL_FAIL(err, SL_ERROR_DATA,
+                    "%s: not a tar or zip archive that can be read (%lld bytes): %s",
+                    name, (long long)input->archive.size, archive_error_string(archive));
         goto out;
     }
-    SL_TRY_OUT(take_members(scan, archive));
+    SL_TRY_OUT(take_members(scan, archive, input));
+    if (scan->n_unsummed > 0) {
+        sl_log(
+            SL_LOG_WARNING,
+            "%s: the check sums of %lld pictures are not found in its directory: those "
+            "are read without",
+            name, (long long)scan->n_unsummed);
+    }
 out:
     if (archive != NULL) {
         (void)archive_read_free(archive);
@@ -270,6 +303,9 @@ out:
         freelocale(utf8);
     }
     sl_heap_free(input->block);
+    if (scan != NULL) {
+        sl_heap_free(scan->sums.items);
+    }
     sl_heap_free(scan);
     return status;
 }
@@ -277,7 +313,7 @@ out:
 enum sl_status sl_archive_scan(struct sl_error *err, const char *path, int fd,
                                int64_t bytes, uint32_t place, struct sl_builder *builder)
 {
-    struct input input = {.fd = fd, .size = bytes};
+    struct input input = {.archive = {.fd = fd, .size = bytes}};
     return scan_input(err, path, &input, place, builder);
 }
 
@@ -285,6 +321,6 @@ enum sl_status sl_archive_scan_bytes(struct sl_error *err, const char *name,
                                      const unsigned char *bytes, int64_t size,
                                      struct sl_builder *builder)
 {
-    struct input input = {.fd = -1, .bytes = bytes, .size = size};
+    struct input input = {.archive = {.fd = -1, .bytes = bytes, .size = size}};
     return scan_input(err, name, &input, 0, builder);
 }

@@ -188,6 +188,8 @@ enum sl_status sl_gunzip_idx(struct sl_error *err, const char *name,
  * position `at`; it must unpack to exactly so many. */
 enum sl_status sl_inflate_at(struct sl_error *err, const char *name, int fd, int64_t at,
                              unsigned char *dst, int64_t size);
+/* The same files: CRC 32 as zip has it. */
+uint32_t sl_crc32(const unsigned char *bytes, int64_t size);
 /* A gzipped file into another, written whole or not at all; at most `limit` bytes. */
 #define SL_UNPACK_MAX (INT64_C(256) << 30)
 enum sl_status sl_gunzip_file(struct sl_error *err, const char *path, const char *target,

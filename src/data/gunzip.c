@@ -109,6 +109,11 @@ enum sl_status sl_gunzip_idx(struct sl_error *err, const char *name,
 
 /* ---- a zip member ------------------------------------------------------------------ */
 
+uint32_t sl_crc32(const unsigned char *bytes, int64_t size)
+{
+    return (uint32_t)crc32_z(0, bytes, (size_t)size);
+}
+
 /* The next packed bytes at *at; 0 at the end of the file, -1 when it cannot be read. */
 static ssize_t read_block(int fd, unsigned char *block, int64_t *at)
 {

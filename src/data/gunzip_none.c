@@ -20,6 +20,19 @@ enum sl_status sl_gunzip_idx(struct sl_error *err, const char *name,
                    name);
 }
 
+/* A bit at a time: slow beside zlib's, and right. */
+uint32_t sl_crc32(const unsigned char *bytes, int64_t size)
+{
+    uint32_t sum = UINT32_MAX;
+    for (int64_t i = 0; i < size; i++) {
+        sum ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) {
+            sum = sum >> 1 ^ ((sum & 1) != 0 ? UINT32_C(0xedb88320) : 0);
+        }
+    }
+    return ~sum;
+}
+
 enum sl_status sl_inflate_at(struct sl_error *err, const char *name, int fd, int64_t at,
                              unsigned char *dst, int64_t size)
 {

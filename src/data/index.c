@@ -151,7 +151,9 @@ static enum sl_status add_entry(struct sl_error *err, struct sl_builder *builder
     if (extent != NULL) {
         entry->offset = extent->offset;
         entry->size = extent->size;
+        entry->sum = extent->sum;
         builder->has_extents = true;
+        builder->has_sums = builder->has_sums || (extent->offset & SL_EXTENT_SUMMED) != 0;
     }
     SL_TRY(sl_builder_text(err, builder, name, strlen(name), &entry->name));
     if (++builder->entries.n > INT32_MAX) {
@@ -493,6 +495,7 @@ static void put_entries(struct freeze *freeze, struct sl_index *index)
     uint32_t *dir = (uint32_t *)(uintptr_t)index->dir;
     uint64_t *offset = (uint64_t *)(uintptr_t)index->offset;
     uint32_t *size = (uint32_t *)(uintptr_t)index->size;
+    uint32_t *sum = (uint32_t *)(uintptr_t)index->sum;
     int32_t *label = (int32_t *)(uintptr_t)index->label;
     for (int64_t i = 0; i < freeze->n; i++) {
         const struct sl_build_entry *entry = &entries[freeze->rows[i].entry];
@@ -505,6 +508,9 @@ static void put_entries(struct freeze *freeze, struct sl_index *index)
         if (offset != NULL) {
             offset[i] = entry->offset;
             size[i] = entry->size;
+        }
+        if (sum != NULL) {
+            sum[i] = entry->sum;
         }
         if (label != NULL) {
             label[i] = entry->label;
@@ -541,11 +547,12 @@ static enum sl_status pack(struct sl_error *err, struct freeze *freeze, const ch
 {
     const struct sl_builder *builder = freeze->builder;
     struct sl_index_head head = {
-        .magic = "SLIDX01",
+        .magic = "SLIDX02",
         .order_mark = UINT64_C(0x0102030405060708),
         .flags = (builder->has_labels ? SL_INDEX_LABELS : 0U) |
                  (builder->has_extents ? SL_INDEX_EXTENTS : 0U) |
-                 (builder->parted ? SL_INDEX_PARTED : 0U),
+                 (builder->parted ? SL_INDEX_PARTED : 0U) |
+                 (builder->has_sums ? SL_INDEX_SUMS : 0U),
         .count = freeze->n,
         .n_dirs = freeze->n_dirs,
         .n_places = builder->places.n,

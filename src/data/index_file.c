@@ -26,11 +26,12 @@ bool sl_index_lay_out(struct sl_index *index, int64_t *total)
     const struct sl_index_head *head = index->head;
     bool has_labels = (head->flags & SL_INDEX_LABELS) != 0;
     bool has_extents = (head->flags & SL_INDEX_EXTENTS) != 0;
+    bool has_sums = has_extents && (head->flags & SL_INDEX_SUMS) != 0;
     int64_t n = head->count;
     if (n < 0 || n > INT32_MAX) {
         return false;
     }
-    int64_t at = (int64_t)sizeof(*head), begin[10];
+    int64_t at = (int64_t)sizeof(*head), begin[11];
     int64_t n_extents = has_extents ? n : 0;
     if (!take(head->n_places, sizeof(struct sl_place), &at, &begin[0]) ||
         !take(head->n_dirs, sizeof(struct sl_index_dir), &at, &begin[1]) ||
@@ -42,7 +43,8 @@ bool sl_index_lay_out(struct sl_index *index, int64_t *total)
         !take(n, sizeof(uint32_t), &at, &begin[6]) ||
         !take(n, sizeof(uint32_t), &at, &begin[7]) ||
         !take(has_labels ? n : 0, sizeof(int32_t), &at, &begin[8]) ||
-        !take(head->pool_bytes, 1, &at, &begin[9])) {
+        !take(has_sums ? n : 0, sizeof(uint32_t), &at, &begin[9]) ||
+        !take(head->pool_bytes, 1, &at, &begin[10])) {
         return false;
     }
     *total = at;
@@ -59,7 +61,8 @@ bool sl_index_lay_out(struct sl_index *index, int64_t *total)
     index->name = (const void *)(block + begin[6]);
     index->dir = (const void *)(block + begin[7]);
     index->label = has_labels ? (const void *)(block + begin[8]) : NULL;
-    index->pool = (const void *)(block + begin[9]);
+    index->sum = has_sums ? (const void *)(block + begin[9]) : NULL;
+    index->pool = (const void *)(block + begin[10]);
     return true;
 }
 
@@ -90,7 +93,7 @@ static bool is_text(const struct sl_index_head *head, uint64_t at)
 static enum sl_status check_head(struct sl_error *err, const struct sl_index_head *head,
                                  int64_t size)
 {
-    static const char magic[8] = "SLIDX01";
+    static const char magic[8] = "SLIDX02";
     if (size < (int64_t)sizeof(*head) || memcmp(head->magic, magic, 8) != 0) {
         return fail_index(err, "its beginning");
     }
@@ -145,7 +148,9 @@ static enum sl_status check_entries(struct sl_error *err, const struct sl_index 
             is_good = index->label[i] >= -1 && index->label[i] < head->n_classes;
         }
         if (is_good && index->offset != NULL) {
-            is_good = (index->offset[i] & ~SL_EXTENT_DEFLATED) <= INT64_MAX / 2;
+            bool is_summed = (index->offset[i] & SL_EXTENT_SUMMED) != 0;
+            is_good = SL_EXTENT_AT(index->offset[i]) <= INT64_MAX / 2 &&
+                      (!is_summed || index->sum != NULL);
         }
         if (!is_good) {
             return fail_index(err, "a picture");

@@ -6,8 +6,8 @@
  *
  * A frozen index is one block of memory whose layout is also that of the cache file: a
  * head, tables of fixed-size rows, and one pool of texts. A picture costs 8 bytes and its
- * file name; 4 more with a label of its own, 12 more with a position in an archive.
- * Directories are stored once.
+ * file name; 4 more with a label of its own, 12 more with a position in an archive, 4
+ * more with a check sum (zip). Directories are stored once.
  */
 #ifndef SRC_DATA_INDEX_INT_H
 #define SRC_DATA_INDEX_INT_H
@@ -33,7 +33,12 @@ struct sl_index_dir {
     int32_t label;  /* class of its pictures, or -1 */
 };
 
-enum { SL_INDEX_LABELS = 1, SL_INDEX_EXTENTS = 2, SL_INDEX_PARTED = 4 };
+enum {
+    SL_INDEX_LABELS = 1,
+    SL_INDEX_EXTENTS = 2,
+    SL_INDEX_PARTED = 4,
+    SL_INDEX_SUMS = 8
+};
 
 struct sl_index_head {
     char magic[8];
@@ -54,8 +59,12 @@ struct sl_index {
     const struct sl_index_dir *dirs;
     const uint64_t *classes; /* texts, sorted or numbered */
     const uint64_t *base;    /* of the names of each SL_INDEX_CHUNK pictures */
-    const uint64_t *offset;  /* extents only: where the bytes begin; top bit: deflated */
-    const uint32_t *size;    /* extents only; UINT32_MAX = that or more */
+    /* Extents only: where the bytes begin, and what SL_EXTENT_* says of them in the top
+     * bits; the size, UINT32_MAX = that or more; the check sum (NULL: no member has one)
+     */
+    const uint64_t *offset;
+    const uint32_t *size;
+    const uint32_t *sum;
     const uint32_t *name, *dir;
     const int32_t *label; /* NULL = the directory's */
     const char *pool;
@@ -99,14 +108,17 @@ struct sl_build_dir {
 
 struct sl_extent {
     uint64_t offset;
-    uint32_t size;
+    uint32_t size, sum;
 };
+/* In the top bits of an offset; SUMMED: the sum is known, CRC 32 of the picture. */
 #define SL_EXTENT_DEFLATED (UINT64_C(1) << 63)
+#define SL_EXTENT_SUMMED (UINT64_C(1) << 62)
+#define SL_EXTENT_AT(offset) ((offset) & ~(SL_EXTENT_DEFLATED | SL_EXTENT_SUMMED))
 
 struct sl_build_entry {
     uint64_t name;
     uint64_t offset;
-    uint32_t size, dir;
+    uint32_t size, sum, dir;
     int32_t label;
 };
 
@@ -118,7 +130,7 @@ struct sl_builder {
     struct sl_rows dir_slots; /* hash table over dirs: number + 1, 0 = empty */
     bool keep_order;          /* as added; else by part, archive and path */
     bool parted;              /* there is a train/ */
-    bool has_labels, has_extents;
+    bool has_labels, has_extents, has_sums;
 };
 enum sl_status sl_builder_text(struct sl_error *err, struct sl_builder *builder,
                                const char *text, size_t length, uint64_t *at);
@@ -258,6 +270,33 @@ enum sl_status sl_archive_scan(struct sl_error *err, const char *path, int fd,
 enum sl_status sl_archive_scan_bytes(struct sl_error *err, const char *name,
                                      const unsigned char *bytes, int64_t size,
                                      struct sl_builder *builder);
+
+/* An archive's bytes: of a file, or in memory where fd is -1. */
+struct sl_archive_bytes {
+    int fd;
+    const unsigned char *bytes;
+    int64_t size;
+};
+/* Reads exactly `size` bytes at a position; false when they are not there (archive.c). */
+bool sl_read_at(int fd, unsigned char *dst, int64_t size, int64_t at);
+
+/* The picture at an extent, in the arena: read, inflated, its check sum looked at
+ * (archive.c). */
+enum sl_status sl_archive_fetch(struct sl_error *err, int fd, const char *name,
+                                const struct sl_extent *extent, struct sl_arena *arena,
+                                unsigned char **bytes);
+
+/* zip_sums.c: CRC 32 of a zip's members, by the positions of their local headers, in
+ * order of these; free items. No directory that can be read: none. */
+struct sl_zip_sum {
+    int64_t header;
+    uint32_t sum;
+};
+enum sl_status sl_zip_sums_read(struct sl_error *err,
+                                const struct sl_archive_bytes *archive,
+                                struct sl_rows *sums);
+/* The sum of the member whose bytes begin at `data`; false when there is none. */
+bool sl_zip_sum_of(const struct sl_rows *sums, int64_t data, uint32_t *sum);
 
 /* lmdb.c or lmdb_none.c: a database of encoded pictures. */
 extern const bool sl_lmdb_built;

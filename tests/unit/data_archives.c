@@ -203,6 +203,113 @@ static void test_bad_deflate(void **state)
     sl_source_close(source);
 }
 
+/* Changes one byte of a file, so that nobody who only reads it on would see. */
+static void damage_byte(const char *path, int64_t at)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
+    int byte = fgetc(file);
+    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
+    assert_true(fputc(byte ^ 1, file) != EOF);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Where text stands in a file, from `from` on; -1 for nowhere. */
+static int64_t find_in(const char *path, const char *text, size_t length, int64_t from)
+{
+    struct sl_error err = {0};
+    unsigned char *bytes = NULL;
+    int64_t size = 0, found = -1;
+    assert_int_equal(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 20, &bytes, &size),
+                     SL_OK);
+    for (int64_t i = from; i + (int64_t)length <= size && found < 0; i++) {
+        found = memcmp(bytes + i, text, length) == 0 ? i : -1;
+    }
+    sl_heap_free(bytes);
+    return found;
+}
+
+/* A byte of a pixel that has changed still gives a picture: the zip's check sum knows. */
+static void test_check_sums(void **state)
+{
+    static const char pixels[] = "P6\n3 2\n255\n";
+    (void)state;
+    int n_damaged = 0;
+    struct sl_error err = {0};
+    struct sl_image image;
+    copy("mixed.zip", "sums/x.zip", -1);
+    for (int64_t at = find_in("sums/x.zip", pixels, sizeof(pixels) - 1, 0); at >= 0;
+         at = find_in("sums/x.zip", pixels, sizeof(pixels) - 1, at + 1)) {
+        damage_byte("sums/x.zip", at + (int64_t)sizeof(pixels) + 3);
+    }
+    struct sl_source *source = kit_open("sums/x.zip", SL_PART_TRAIN, true);
+    struct sl_arena *arena = kit_arena();
+    for (int64_t i = 0; i < sl_source_count(source); i++) {
+        err = (struct sl_error){0};
+        if (sl_source_read(&err, source, i, arena, &image) != SL_OK) {
+            assert_int_equal(err.status, SL_ERROR_DATA);
+            assert_non_null(strstr(err.text, "x.zip/photos/train/"));
+            assert_non_null(strstr(err.text, "check sum"));
+            n_damaged++;
+        }
+    }
+    /* Three stored ones, and one that deflate could not make smaller. */
+    assert_int_equal(n_damaged, 4);
+    sl_arena_destroy(arena);
+    sl_source_close(source);
+}
+
+/* The sums are found behind what a program that unpacks itself has in front, and with a
+ * comment behind, which may look like an end record itself. */
+static void test_sums_are_found(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    copy("mixed.zip", "found/x.zip", -1);
+    assert_int_equal(
+        sl_file_read(&err, SL_ERROR_DATA, "found/x.zip", 1 << 20, &bytes, &size), SL_OK);
+    const struct sl_archive_bytes archive = {.fd = -1, .bytes = bytes, .size = size};
+    struct sl_rows sums = {0};
+    assert_int_equal(sl_zip_sums_read(&err, &archive, &sums), SL_OK);
+    assert_int_equal(sums.n, 10); /* all members, pictures or not */
+    const struct sl_zip_sum *items = sums.items;
+    for (int64_t i = 1; i < sums.n; i++) {
+        assert_true(items[i].header > items[i - 1].header);
+    }
+    uint32_t sum = 0;
+    assert_false(sl_zip_sum_of(&sums, items[0].header + 29, &sum));
+    assert_true(sl_zip_sum_of(&sums, items[1].header + 30, &sum));
+    assert_int_equal(sum, items[1].sum);
+    assert_false(sl_zip_sum_of(&sums, items[9].header + 200000, &sum));
+    /* The same file after a thousand other bytes. */
+    unsigned char *longer = NULL;
+    struct sl_rows moved = {0};
+    assert_int_equal(sl_heap_alloc(&err, "zip", size + 1000, 1, &longer), SL_OK);
+    memset(longer, 'x', 1000);
+    memcpy(longer + 1000, bytes, (size_t)size);
+    const struct sl_archive_bytes behind = {
+        .fd = -1, .bytes = longer, .size = size + 1000};
+    assert_int_equal(sl_zip_sums_read(&err, &behind, &moved), SL_OK);
+    assert_int_equal(moved.n, 10);
+    for (int64_t i = 0; i < moved.n; i++) {
+        const struct sl_zip_sum *item = (const struct sl_zip_sum *)moved.items + i;
+        assert_int_equal(item->header, items[i].header + 1000);
+        assert_int_equal(item->sum, items[i].sum);
+    }
+    /* No directory: no sums, and no complaint. */
+    const struct sl_archive_bytes cut = {.fd = -1, .bytes = bytes, .size = size - 30};
+    moved.n = 0;
+    assert_int_equal(sl_zip_sums_read(&err, &cut, &moved), SL_OK);
+    assert_int_equal(moved.n, 0);
+    sl_heap_free(moved.items);
+    sl_heap_free(sums.items);
+    sl_heap_free(longer);
+    sl_heap_free(bytes);
+}
+
 /* ---- compressed -------------------------------------------------------------------- */
 
 static int files_in(const char *path)
@@ -241,6 +348,28 @@ static void test_compressed(void **state)
     copy("photos.tar.gz", "gz/photos.tar.gz", -1);
     sl_source_close(open_cached("gz/photos.tar.gz", "gz/cache"));
     assert_int_equal(files_in("gz/cache"), 1);
+}
+
+/* The sum and the length at the end of gzipped bytes. */
+static void test_gzip_trailer(void **state)
+{
+    (void)state;
+    for (int back = 1; back <= 8; back += 4) { /* a byte of the length, of the sum */
+        struct sl_error err = {0};
+        unsigned char *bytes = NULL;
+        int64_t size = 0;
+        copy("photos.tar.gz", "trailer/photos.tar.gz", -1);
+        assert_int_equal(sl_file_read(&err, SL_ERROR_DATA, "trailer/photos.tar.gz",
+                                      1 << 20, &bytes, &size),
+                         SL_OK);
+        sl_heap_free(bytes);
+        damage_byte("trailer/photos.tar.gz", size - back);
+        assert_int_equal(
+            sl_gunzip_file(&err, "trailer/photos.tar.gz", "trailer/out.tar", 1 << 20),
+            SL_ERROR_DATA);
+        assert_non_null(strstr(err.text, "damaged gzip data"));
+        assert_int_equal(sl_path_kind("trailer/out.tar"), SL_PATH_MISSING);
+    }
 }
 
 static void test_unpack_limit(void **state)
@@ -348,9 +477,10 @@ int main(void)
         cmocka_unit_test(test_makers),         cmocka_unit_test(test_same_as_folder),
         cmocka_unit_test(test_member_twice),   cmocka_unit_test(test_damage),
         cmocka_unit_test(test_shrinks_in_use), cmocka_unit_test(test_bad_deflate),
-        cmocka_unit_test(test_compressed),     cmocka_unit_test(test_unpack_limit),
-        cmocka_unit_test(test_shards),         cmocka_unit_test(test_braces),
-        cmocka_unit_test(test_many_shards),
+        cmocka_unit_test(test_check_sums),     cmocka_unit_test(test_sums_are_found),
+        cmocka_unit_test(test_gzip_trailer),   cmocka_unit_test(test_compressed),
+        cmocka_unit_test(test_unpack_limit),   cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_braces),         cmocka_unit_test(test_many_shards),
     };
     if (!sl_archive_built) {
         print_message("this build reads no archives: skipped\n");

@@ -521,10 +521,18 @@ static void test_real_mnist(void **state)
     kit_write("gzend/t10k-images-idx3-ubyte.gz", bytes, (size_t)size - 3);
     bytes[size / 2] ^= 0x10;
     kit_write("gzbad/t10k-images-idx3-ubyte.gz", bytes, (size_t)size);
+    bytes[size / 2] ^= 0x10;
+    bytes[size - 6] ^= 0x10; /* of the check sum */
+    kit_write("gzsum/t10k-images-idx3-ubyte.gz", bytes, (size_t)size);
+    bytes[size - 6] ^= 0x10;
+    bytes[size - 1] ^= 0x10; /* of the length */
+    kit_write("gzlength/t10k-images-idx3-ubyte.gz", bytes, (size_t)size);
     sl_heap_free(bytes);
     kit_open_fails("gzcut", SL_PART_TRAIN, true, SL_ERROR_DATA, "truncated");
     kit_open_fails("gzend", SL_PART_TRAIN, true, SL_ERROR_DATA, "truncated");
     kit_open_fails("gzbad", SL_PART_TRAIN, true, SL_ERROR_DATA, "t10k-images");
+    kit_open_fails("gzsum", SL_PART_TRAIN, true, SL_ERROR_DATA, "damaged gzip data");
+    kit_open_fails("gzlength", SL_PART_TRAIN, true, SL_ERROR_DATA, "damaged gzip data");
 }
 
 static void test_real_imagenette(void **state)
