@@ -7,6 +7,7 @@
 #include "api_int.h"
 
 #include <jansson.h>
+#include <string.h>
 
 enum {
     PATH_BYTES = 4096,
@@ -86,6 +87,54 @@ static enum sl_status open_all(struct sl_error *err, struct check *check)
     return sl_findings_create(err, check->total, &check->limits, &check->findings);
 }
 
+/* What pictures of one hash are held against each other with. */
+struct comparison {
+    const struct check *check;
+    struct sl_arena *arena;
+};
+
+/* The bytes of picture i as they are stored, or its pixels. */
+static enum sl_status bytes_of(struct sl_error *err, const struct comparison *comparison,
+                               int64_t i, const unsigned char **bytes, int64_t *size)
+{
+    const struct check *check = comparison->check;
+    int64_t n_first = sl_source_count(check->sources[0]);
+    const struct sl_source *source = check->sources[i >= n_first ? 1 : 0];
+    int64_t at = i >= n_first ? i - n_first : i;
+    unsigned char *stored = NULL;
+    SL_TRY(sl_source_bytes(err, source, at, comparison->arena, &stored, size));
+    *bytes = stored;
+    if (stored == NULL) {
+        struct sl_image image;
+        SL_TRY(sl_source_read(err, source, at, comparison->arena, &image));
+        *bytes = image.pixels;
+        *size = (int64_t)image.height * image.width * image.channels;
+    }
+    return SL_OK;
+}
+
+/* A picture that can no longer be read is no duplicate. */
+static enum sl_status is_same(struct sl_error *err, void *context, int64_t i, int64_t j,
+                              bool *same)
+{
+    const struct comparison *comparison = context;
+    struct sl_error reason = {0};
+    const unsigned char *bytes[2] = {NULL, NULL};
+    int64_t sizes[2] = {0, 0};
+    sl_arena_reset_all(comparison->arena);
+    enum sl_status status = bytes_of(&reason, comparison, i, &bytes[0], &sizes[0]);
+    if (status == SL_OK) {
+        status = bytes_of(&reason, comparison, j, &bytes[1], &sizes[1]);
+    }
+    *same = status == SL_OK && sizes[0] == sizes[1] &&
+            memcmp(bytes[0], bytes[1], (size_t)sizes[0]) == 0;
+    if (status != SL_OK && status != SL_ERROR_DATA) {
+        *err = reason;
+        return status;
+    }
+    return SL_OK;
+}
+
 static enum sl_status look(struct sl_error *err, struct check *check)
 {
     int64_t before = 0;
@@ -103,7 +152,15 @@ static enum sl_status look(struct sl_error *err, struct check *check)
                         }));
         before += sl_source_count(check->source);
     }
-    return sl_findings_match(err, check->findings);
+    struct comparison comparison = {.check = check};
+    enum sl_status status = sl_arena_create(err, 1024 * 1024, &comparison.arena);
+    if (status == SL_OK) {
+        status = sl_findings_match(
+            err, check->findings,
+            &(struct sl_comparer){.is_same = is_same, .context = &comparison});
+    }
+    sl_arena_destroy(comparison.arena);
+    return status;
 }
 
 /* ---- words ------------------------------------------------------------------------- */

@@ -415,8 +415,16 @@ void sl_findings_destroy(struct sl_findings *findings);
 /* Picture i, called in order 0, 1, …; `name` is looked at for its extension. */
 enum sl_status sl_findings_add(struct sl_error *err, struct sl_findings *findings,
                                const char *name, const struct sl_look *look);
-/* After the last: finds pictures of the same bytes, by their 64-bit hashes. */
-enum sl_status sl_findings_match(struct sl_error *err, struct sl_findings *findings);
+/* Who can compare the bytes of pictures i and j < i. */
+struct sl_comparer {
+    enum sl_status (*is_same)(struct sl_error *err, void *context, int64_t i, int64_t j,
+                              bool *same);
+    void *context;
+};
+/* After the last: finds pictures of the same bytes. Only those of one hash are put before
+ * the comparer: all others differ. */
+enum sl_status sl_findings_match(struct sl_error *err, struct sl_findings *findings,
+                                 const struct sl_comparer *comparer);
 
 /* One picture of the findings. `of`: the first picture with the same bytes, or -1;
  * damaged ones are not compared. */

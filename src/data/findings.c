@@ -129,10 +129,33 @@ static int by_hash(const void *a, const void *b)
     return left->i < right->i ? -1 : left->i > right->i ? 1 : 0;
 }
 
-enum sl_status sl_findings_match(struct sl_error *err, struct sl_findings *findings)
+/* The n pictures of one hash, in order: each is held against those of them that differ
+ * from all before, which is one but for accidents and malice. */
+static enum sl_status match_equals(struct sl_error *err, struct sl_findings *findings,
+                                   const struct key *keys, int64_t n,
+                                   const struct sl_comparer *comparer)
+{
+    for (int64_t k = 1; k < n; k++) {
+        struct row *row = &findings->rows[keys[k].i];
+        for (int64_t m = 0; m < k && row->of < 0; m++) {
+            bool same = false;
+            if (findings->rows[keys[m].i].of < 0) {
+                SL_TRY(comparer->is_same(err, comparer->context, keys[k].i, keys[m].i,
+                                         &same));
+            }
+            row->of = same ? keys[m].i : -1;
+        }
+        findings->n_duplicates += row->of >= 0;
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_findings_match(struct sl_error *err, struct sl_findings *findings,
+                                 const struct sl_comparer *comparer)
 {
     struct key *keys = NULL;
     int64_t n = 0;
+    enum sl_status status = SL_OK;
     SL_TRY(sl_heap_alloc(err, "hashes of pictures", findings->n, sizeof(*keys), &keys));
     for (int64_t i = 0; i < findings->n; i++) {
         if (!findings->rows[i].is_damaged) {
@@ -140,15 +163,14 @@ enum sl_status sl_findings_match(struct sl_error *err, struct sl_findings *findi
         }
     }
     qsort(keys, (size_t)n, sizeof(*keys), by_hash);
-    for (int64_t k = 1, first = 0; k < n; k++) {
-        first = keys[k].hash == keys[first].hash ? first : k;
-        if (first < k) {
-            findings->rows[keys[k].i].of = keys[first].i;
-            findings->n_duplicates++;
+    for (int64_t first = 0, end = 0; first < n && status == SL_OK; first = end) {
+        while (end < n && keys[end].hash == keys[first].hash) {
+            end++;
         }
+        status = match_equals(err, findings, keys + first, end - first, comparer);
     }
     sl_heap_free(keys);
-    return SL_OK;
+    return status;
 }
 
 /* ---- outside ----------------------------------------------------------------------- */
