@@ -107,6 +107,9 @@ def main():
         "object.json": b'{"dog/b.jpg": 1, "cat/a.jpg": 0}',
         "pairs.json": b'[["dog/b.jpg", 1], ["cat/a.jpg", 7]]',
         "keys.json": b'["dog/b.jpg", "cat//a.jpg", "/x"]'})
+    write_corpus("class_names", {
+        "plain.txt": b"cat\ndog\nEnglish springer\n",
+        "odd.txt": b"a\\x0ab\r\n\n\\x5cx41\n\\q\\x0"})
     write_corpus("pack", {
         "done.pack": b"slimclr-pack 1\ndata=01 max-side=0\nshard 4096 3 3\nbad 3 a.jpg\tcut\n"
                      b"shard 8192 9 5\ndone\n",

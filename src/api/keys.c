@@ -242,12 +242,12 @@ static const struct sl_key decode_keys[] = {
     {.name = "max-pixels", .type = SL_KEY_INT, .initial = "100000000", .low = 1,
      .high = 2147483647, .argument = "N",
      .help = "Pictures of more pixels count as damaged; checked before memory is taken."},
-    {.name = "max-side", .type = SL_KEY_INT, .initial = "65535", .low = 1,
-     .high = 2147483647, .argument = "N",
-     .help = "The same for height and width."},
     {.name = "max-bytes", .type = SL_KEY_INT, .initial = "268435456", .low = 1,
      .high = 1000000000000.0, .argument = "N",
      .help = "The same for the size of a picture's file."},
+    {.name = "max-side", .type = SL_KEY_INT, .initial = "65535", .low = 1,
+     .high = 2147483647, .argument = "N",
+     .help = "The same for height and width."},
 };
 
 /* What is shown of views, besides the keys of a run, of which it has its own "out". */
@@ -332,6 +332,10 @@ static const struct sl_key pack_keys[] = {
      .argument = "PX",
      .help = "Longer side of the pictures at most; larger ones are shrunk; 0 = as they "
              "are."},
+    {.name = "channels", .type = SL_KEY_CHOICE, .initial = "3", .choices = "3|1",
+     .argument = "N",
+     .help = "1 = pictures become grey; a JPEG that fits stays as it is only if it is "
+             "grey."},
     {.name = "quality", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 100,
      .argument = "Q",
      .help = "JPEG quality; 0 = JPEG files that fit stay as they are, others get 95."},
@@ -502,7 +506,13 @@ static const struct {
       PART(worker_keys),
       PART(cache_keys),
       PART(output_keys)}},
-    {"pack", {PART(pack_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
+    {"pack",
+     {PART(pack_keys),
+      {decode_keys + 1, SL_COUNT(decode_keys) - 2}, /* has channels, max-side of its own
+                                                     */
+      PART(worker_keys),
+      PART(cache_keys),
+      PART(output_keys)}},
     {"bench step",
      {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
       PART(output_keys)}},

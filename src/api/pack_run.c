@@ -56,9 +56,10 @@ static enum sl_status pack(struct sl_error *err, const struct sl_conf *conf,
     SL_TRY(shard_name(err, sl_conf_text(conf, "out"), out));
     SL_TRY(api_parse_fraction(err, sl_conf_text(conf, "max-bad"), "--max-bad",
                               &config.max_bad));
-    const struct sl_decode_options decode = {0};
-    SL_TRY(api_parts_open(err, conf, data, sl_conf_int(conf, "limit"), &decode, sources,
-                          &config.n_sources));
+    SL_TRY(api_decode_options(err, conf, &config.decode));
+    config.decode.max_side = 0; /* --max-side says what pictures become here */
+    SL_TRY(api_parts_open(err, conf, data, sl_conf_int(conf, "limit"), &config.decode,
+                          sources, &config.n_sources));
     int64_t count = 0;
     for (int s = 0; s < config.n_sources; s++) {
         config.sources[s] = sources[s];

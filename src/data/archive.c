@@ -536,6 +536,29 @@ out:
     return status;
 }
 
+/* Labels of .cls members are numbers; their names may lie beside the shards. They are
+ * read anew each time: the index would not notice that they changed. */
+static enum sl_status find_class_names(struct sl_error *err, const char *shard,
+                                       struct sl_collection *collection)
+{
+    const struct sl_index_head *head = collection->index.head;
+    char path[SL_INDEX_PATH];
+    if ((head->flags & SL_INDEX_LABELS) == 0 ||
+        !sl_class_names_path(shard, path, sizeof(path)) ||
+        sl_path_kind(path) != SL_PATH_FILE) {
+        return SL_OK;
+    }
+    SL_TRY(sl_class_names_read(err, path, &collection->class_names));
+    if (collection->class_names.lines.n < head->n_classes) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: %lld class names, and the shards have labels up to %lld; a "
+                       "line for each, or remove the file",
+                       path, (long long)collection->class_names.lines.n,
+                       (long long)head->n_classes - 1);
+    }
+    return SL_OK;
+}
+
 static enum sl_status open_shards(struct sl_error *err,
                                   const struct sl_source_config *config,
                                   const struct sl_shards *shards,
@@ -568,6 +591,7 @@ static enum sl_status open_shards(struct sl_error *err,
         sl_cache_store(config->cache_directory, &collection->index, begun_s);
     }
     sl_collection_note(collection, is_cached, begun);
+    SL_TRY_OUT(find_class_names(err, shards->paths[0], collection));
 out:
     sl_heap_free(first);
     sl_text_finish(&key);

@@ -151,7 +151,9 @@ static int label_of(const struct sl_reader *reader, int64_t i)
 static const char *class_name_of(const struct sl_reader *reader, int label)
 {
     const struct sl_collection *collection = reader->state;
-    return collection->index.pool + collection->index.classes[label];
+    return collection->class_names.lines.n > 0
+               ? sl_class_names_at(&collection->class_names, label)
+               : collection->index.pool + collection->index.classes[label];
 }
 
 static const char *word_of(const struct sl_reader *reader)
@@ -170,6 +172,7 @@ static void close_collection(struct sl_reader *reader)
         collection->store_close(collection->store);
     }
     sl_index_finish(&collection->index);
+    sl_class_names_finish(&collection->class_names);
     sl_heap_free(collection->root);
     sl_heap_free(collection);
     reader->state = NULL;
@@ -238,7 +241,8 @@ enum sl_status sl_collection_take(struct sl_error *err, const char *data,
     bool is_test = part == SL_PART_TEST;
     collection->first = is_test ? head->n_train : 0;
     reader->count = is_test ? head->count - head->n_train : head->n_train;
-    reader->n_classes = (int)head->n_classes;
+    int64_t n_names = collection->class_names.lines.n;
+    reader->n_classes = (int)(n_names > 0 ? n_names : head->n_classes);
     reader->fingerprint = head->fingerprint[is_test ? 1 : 0];
     if (reader->count == 0) {
         bool is_parted = (head->flags & SL_INDEX_PARTED) != 0;

@@ -54,6 +54,7 @@ struct sl_file_facts {
     bool is_deep;       /* more than 8 bit a channel */
     bool has_ink;       /* CMYK or YCCK */
     bool has_alpha;     /* some pixel is not opaque */
+    bool is_grey;       /* of one channel; JPEG only */
 };
 
 /* How files become pixels. Everything zero = the defaults, as is a NULL pointer. */
@@ -334,11 +335,16 @@ enum sl_status sl_loader_recall_bad(struct sl_error *err, struct sl_loader *load
  * is known, 00000012.cls, by number. The bytes of the shards are a function of pictures
  * and settings, not of workers or of having been stopped in between. */
 struct sl_pack_config {
+    /* As the sources have them; with one channel colour becomes grey, and a JPEG stays as
+     * it is only if it is grey. */
+    struct sl_decode_options decode;
     /* One source, or the train and the test part of one DATA, whose members then lie
      * under train/ and val/. Borrowed. */
     const struct sl_source *sources[2];
     int n_sources;
-    const char *out;     /* "dir/name": dir/name-000000.tar …, name.pack, beside them */
+    /* "dir/name": dir/name-000000.tar …, beside them name.pack and, where classes have
+     * names, name.classes.txt */
+    const char *out;
     int max_side;        /* longer side at most so many pixels; 0 = as it is */
     int quality;         /* of JPEG, 1-100; 0 = JPEG that fits stays as it is, else 95 */
     int64_t shard_bytes; /* a shard ends before it would grow larger */

@@ -184,13 +184,33 @@ bool sl_cache_load(const char *directory, const char *key, const char *root,
 /* Keeps an index for the next time; what hinders it is a note in the log and no more. */
 void sl_cache_store(const char *directory, const struct sl_index *index, int64_t begun_s);
 
+/* ---- names of numbered classes (class_names.c) ------------------------------------- */
+
+struct sl_class_names {
+    char *text; /* owned, cut into the lines */
+    struct sl_rows lines;
+};
+/* "a/b-000012.tar" -> "a/b.classes.txt"; false for what is no shard's name. */
+bool sl_class_names_path(const char *shard, char *dst, size_t size);
+/* A name's line. */
+void sl_class_names_add(struct sl_text *text, const char *name);
+/* Into zeroed names, which are finished by the caller also when this fails. */
+enum sl_status sl_class_names_read(struct sl_error *err, const char *path,
+                                   struct sl_class_names *names);
+/* The same of bytes that outlive the names and are cut up; bytes[size] is NUL. */
+enum sl_status sl_class_names_parse(struct sl_error *err, const char *name, char *bytes,
+                                    int64_t size, struct sl_class_names *names);
+const char *sl_class_names_at(const struct sl_class_names *names, int64_t i);
+void sl_class_names_finish(struct sl_class_names *names);
+
 /* ---- the reader over an index (collection.c) --------------------------------------- */
 
 struct sl_collection {
     struct sl_index index;
-    const char *word; /* sl_source_kind */
-    char *root;       /* in front of names; owned */
-    int64_t first;    /* of the part taken */
+    struct sl_class_names class_names; /* in place of the index's, when there are any */
+    const char *word;                  /* sl_source_kind */
+    char *root;                        /* in front of names; owned */
+    int64_t first;                     /* of the part taken */
     struct sl_decode_options decode;
     /* Bytes of picture i of the index, in the arena. `name` is for messages. */
     enum sl_status (*fetch)(struct sl_error *err, const struct sl_collection *collection,

@@ -164,6 +164,7 @@ static void read_header(struct job *job)
     job->orientation = find_orientation(jpeg);
     jpeg->out_color_space = wanted_colours(job);
     job->encoded->facts->has_ink = jpeg->out_color_space == JCS_CMYK;
+    job->encoded->facts->is_grey = jpeg->jpeg_color_space == JCS_GRAYSCALE;
 }
 
 /* ---- the pixels -------------------------------------------------------------------- */

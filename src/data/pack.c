@@ -29,6 +29,7 @@ struct packing {
     struct sl_pool *pool;
     struct sl_pack_state state;
     char state_path[SL_INDEX_PATH], bad_path[SL_INDEX_PATH];
+    char classes_path[SL_INDEX_PATH];
     int digits;
     /* The shard being written. */
     struct sl_file_writer *writer;
@@ -84,6 +85,8 @@ static enum sl_status make_sample(struct sl_error *err, const struct packing *pa
 {
     const struct sl_pack_config *config = packing->config;
     struct sl_image image = {0};
+    struct sl_file_facts facts = {0};
+    struct sl_decode_options decode = config->decode;
     unsigned char *bytes = NULL;
     int64_t size = 0, at = 0;
     int part = 0;
@@ -92,13 +95,16 @@ static enum sl_status make_sample(struct sl_error *err, const struct packing *pa
     SL_TRY(sl_source_bytes(err, source, at, slot->arena, &bytes, &size));
     sl_source_name(source, at, name, sizeof(name));
     if (bytes != NULL) {
-        SL_TRY(sl_decode(err, name, bytes, size, NULL, slot->arena, &image));
+        decode.facts = &facts;
+        SL_TRY(sl_decode(err, name, bytes, size, &decode, slot->arena, &image));
     } else {
         SL_TRY(sl_source_read(err, source, at, slot->arena, &image));
     }
     int longer = image.height > image.width ? image.height : image.width;
     bool fits = config->max_side == 0 || longer <= config->max_side;
-    if (fits && config->quality == 0 && bytes != NULL && sl_is_jpeg(bytes, size)) {
+    bool is_wanted = bytes != NULL && sl_is_jpeg(bytes, size) &&
+                     (decode.channels != 1 || facts.is_grey);
+    if (fits && config->quality == 0 && is_wanted) {
         slot->bytes = bytes;
         slot->size = size;
         return SL_OK;
@@ -244,6 +250,40 @@ static enum sl_status write_bad_files(struct sl_error *err, const struct packing
     return status;
 }
 
+/* ---- classes ----------------------------------------------------------------------- */
+
+/* Is the name of every class its number? Then there is nothing to tell. */
+static bool is_numbered(const struct sl_source *source)
+{
+    char number[24];
+    bool is_same = true;
+    for (int c = 0; c < sl_source_classes(source) && is_same; c++) {
+        (void)snprintf(number, sizeof(number), "%d", c);
+        is_same = strcmp(sl_source_class_name(source, c), number) == 0;
+    }
+    return is_same;
+}
+
+/* Both parts of a DATA number their classes alike. */
+static enum sl_status write_classes(struct sl_error *err, const struct packing *packing)
+{
+    const struct sl_source *source = packing->config->sources[0];
+    struct sl_text text = {0};
+    if (is_numbered(source)) {
+        (void)sl_file_remove(packing->classes_path);
+        return SL_OK;
+    }
+    for (int c = 0; c < sl_source_classes(source); c++) {
+        sl_class_names_add(&text, sl_source_class_name(source, c));
+    }
+    enum sl_status status =
+        text.failed
+            ? SL_FAIL(err, SL_ERROR_RUN, "%s: out of memory", packing->classes_path)
+            : sl_file_write(err, packing->classes_path, text.text, text.length);
+    sl_text_finish(&text);
+    return status;
+}
+
 /* ---- beginning and going on -------------------------------------------------------- */
 
 static void describe(const struct packing *packing, struct sl_text *text)
@@ -254,8 +294,17 @@ static void describe(const struct packing *packing, struct sl_text *text)
                     (unsigned long long)sl_source_fingerprint(config->sources[s]),
                     (long long)sl_source_count(config->sources[s]));
     }
+    const struct sl_decode_options *decode = &config->decode;
     sl_text_add(text, "max-side=%d quality=%d shard-size=%lld", config->max_side,
                 config->quality, (long long)config->shard_bytes);
+    sl_text_add(text, " channels=%d max-pixels=%lld max-bytes=%lld", decode->channels,
+                (long long)decode->max_pixels, (long long)decode->max_bytes);
+    if (decode->alpha_ignored) {
+        sl_text_add(text, " alpha-on=ignore");
+    } else if (decode->alpha_chosen) {
+        sl_text_add(text, " alpha-on=%d,%d,%d", decode->alpha_on[0], decode->alpha_on[1],
+                    decode->alpha_on[2]);
+    }
 }
 
 /* Shards that an earlier packing left; they would be read with the new ones. */
@@ -382,9 +431,12 @@ static enum sl_status begin(struct sl_error *err, struct packing *packing)
         return SL_FAIL(err, SL_ERROR_USAGE, "-o: the path is longer than %d bytes",
                        SL_INDEX_PATH - 32);
     }
+    /* Shorter than the list of bad ones, which fits. */
+    (void)snprintf(packing->classes_path, SL_INDEX_PATH, "%s.classes.txt", config->out);
     (void)snprintf(packing->state_path, SL_INDEX_PATH, "%s.pack", config->out);
     SL_TRY(make_folder(err, config->out));
-    return load_state(err, packing);
+    SL_TRY(load_state(err, packing));
+    return write_classes(err, packing);
 }
 
 static enum sl_status start_workers(struct sl_error *err, struct packing *packing)

@@ -106,6 +106,8 @@ static void test_refused(void **state)
     cli_expect_refused(RUN("pack", "not-there", "-o", "x"), 3, "not-there");
     cli_expect_refused(RUN("pack", photos, "-o", "x", "--quality", "101"), 2,
                        "--quality");
+    cli_expect_refused(RUN("pack", photos, "-o", "x", "--alpha-on", "purple"), 2,
+                       "alpha-on");
     cli_write("plain", "x", 1);
     cli_expect_refused(RUN("pack", photos, "-o", "plain/x", "--limit", "2", "-q"), 1,
                        "plain");

@@ -31,9 +31,10 @@ static void ok(enum sl_status status)
 /* 26 JPEGs in three classes; sizes differ. */
 static int make_photos(void **state)
 {
-    static const char *const outs[] = {
-        "w1",   "w5",   "whole", "parts", "again",  "mine",  "odd",    "roomy",
-        "full", "same", "small", "both",  "healed", "stops", "strict", "train"};
+    static const char *const outs[] = {"w1",    "w5",    "whole",  "parts",  "again",
+                                       "mine",  "odd",   "roomy",  "full",   "same",
+                                       "small", "both",  "healed", "stops",  "strict",
+                                       "train", "names", "named",  "decoded"};
     (void)state;
     for (int i = 0; i < SL_COUNT(outs); i++) {
         kit_remove(outs[i]);
@@ -279,6 +280,106 @@ static void test_untouched_or_smaller(void **state)
     sl_source_close(small);
 }
 
+/* Shards hold numbers; names lie beside them, whatever a folder may be called. */
+static void test_class_names(void **state)
+{
+    static const char *const names[] = {"a \\x41", "b\nc\td", "z \xc3\xbc"};
+    (void)state;
+    for (int c = 0; c < SL_COUNT(names); c++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "named/%s/x.jpg", names[c]);
+        kit_copy_golden("420.jpg", path, -1);
+    }
+    struct sl_source *folder = kit_open("named", SL_PART_TRAIN, true);
+    (void)pack(folder, "names/p", 1);
+    struct sl_source *shard = kit_open("names/p-000000.tar", SL_PART_TRAIN, true);
+    assert_int_equal(sl_source_classes(shard), SL_COUNT(names));
+    for (int c = 0; c < SL_COUNT(names); c++) {
+        assert_string_equal(sl_source_class_name(folder, c), names[c]);
+        assert_string_equal(sl_source_class_name(shard, c), names[c]);
+        assert_int_equal(sl_source_label(shard, c), c);
+    }
+    /* Shards that are packed again keep them. */
+    (void)pack(shard, "names/q", 1);
+    same_file("names/p.classes.txt", "names/q.classes.txt");
+    /* A class without pictures here; too few; none; a set whose names are numbers. */
+    kit_write("names/p.classes.txt", "a\r\nb\nc\nd", 8);
+    struct sl_source *four = kit_open("names/p-000000.tar", SL_PART_TRAIN, true);
+    assert_int_equal(sl_source_classes(four), 4);
+    assert_string_equal(sl_source_class_name(four, 0), "a");
+    assert_string_equal(sl_source_class_name(four, 3), "d");
+    kit_write("names/p.classes.txt", "a\nb\n", 4);
+    kit_open_fails("names/p-000000.tar", SL_PART_TRAIN, true, SL_ERROR_DATA,
+                   "p.classes.txt: 2 class names, and the shards have labels up to 2");
+    kit_remove("names/p.classes.txt");
+    struct sl_source *numbers = kit_open("names/p-000000.tar", SL_PART_TRAIN, true);
+    assert_string_equal(sl_source_class_name(numbers, 2), "2");
+    kit_write("names/r.classes.txt", "old", 3);
+    (void)pack(numbers, "names/r", 1);
+    assert_int_equal(sl_path_kind("names/r.classes.txt"), SL_PATH_MISSING);
+    sl_source_close(folder);
+    sl_source_close(shard);
+    sl_source_close(four);
+    sl_source_close(numbers);
+}
+
+/* Transparency, channels and limits are the caller's. */
+static void test_decode_options(void **state)
+{
+    (void)state;
+    kit_copy_golden("../formats/palette-alpha.png", "decoded/in/1.png", -1);
+    kit_copy_golden("420.jpg", "decoded/in/2.jpg", -1);
+    kit_copy_golden("grey.jpg", "decoded/in/3.jpg", -1);
+    struct sl_source *source = kit_open("decoded/in", SL_PART_TRAIN, true);
+    struct sl_pack_config config = config_for(source, "decoded/white");
+    struct sl_pack_result result;
+    struct sl_arena *arena = kit_arena();
+    struct sl_image white, black;
+    config.quality = 100;
+    ok(sl_pack(&err, &config, &result));
+    config.out = "decoded/black";
+    config.decode.alpha_chosen = true; /* black */
+    ok(sl_pack(&err, &config, &result));
+    struct sl_source *a = kit_open("decoded/white-000000.tar", SL_PART_TRAIN, true);
+    struct sl_source *b = kit_open("decoded/black-000000.tar", SL_PART_TRAIN, true);
+    ok(sl_source_read(&err, a, 0, arena, &white));
+    ok(sl_source_read(&err, b, 0, arena, &black));
+    double mean = 0;
+    assert_true(kit_largest_difference(&white, &black, &mean) > 100);
+    sl_source_close(a);
+    sl_source_close(b);
+    config.decode.alpha_on[0] = 1;
+    expect_refused(&config, SL_ERROR_USAGE, "other settings");
+    /* One channel: colour is encoded anew, a grey JPEG stays as it is. */
+    config = config_for(source, "decoded/grey");
+    config.decode.channels = 1;
+    ok(sl_pack(&err, &config, &result));
+    a = kit_open("decoded/grey-000000.tar", SL_PART_TRAIN, true);
+    for (int64_t i = 0; i < 3; i++) {
+        struct sl_file_facts facts;
+        struct sl_image image;
+        const struct sl_decode_options options = {.facts = &facts};
+        unsigned char *bytes = NULL, *before = NULL;
+        int64_t size = 0, size_before = 0;
+        ok(sl_source_bytes(&err, a, i, arena, &bytes, &size));
+        ok(sl_decode(&err, "packed", bytes, size, &options, arena, &image));
+        assert_true(facts.is_grey);
+        ok(sl_source_bytes(&err, source, i, arena, &before, &size_before));
+        bool is_same = size == size_before && memcmp(bytes, before, (size_t)size) == 0;
+        assert_int_equal(is_same, i == 2);
+    }
+    sl_source_close(a);
+    /* A picture above the limit is a damaged one. */
+    config = config_for(source, "decoded/small");
+    config.decode.max_bytes = 300;
+    config.max_bad = 1;
+    err = (struct sl_error){0};
+    (void)sl_pack(&err, &config, &result);
+    assert_true(result.n_bad > 0);
+    sl_arena_destroy(arena);
+    sl_source_close(source);
+}
+
 static void test_both_parts(void **state)
 {
     (void)state;
@@ -299,6 +400,8 @@ static void test_both_parts(void **state)
     assert_int_equal(kit_hash(train, 0, 2), kit_hash(train2, 0, 2));
     assert_int_equal(kit_hash(test, 0, 1), kit_hash(test2, 0, 1));
     assert_int_equal(sl_source_label(test2, 0), 1);
+    assert_int_equal(sl_source_classes(test2), 2);
+    assert_string_equal(sl_source_class_name(test2, 1), "y");
     sl_source_close(train);
     sl_source_close(test);
     sl_source_close(train2);
@@ -425,6 +528,8 @@ int main(void)
         cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_untouched_or_smaller),
         cmocka_unit_test(test_both_parts),
+        cmocka_unit_test(test_class_names),
+        cmocka_unit_test(test_decode_options),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_epochs_from_shards),
     };
