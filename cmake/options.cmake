@@ -46,6 +46,7 @@ endif()
 #   *_avx2.c           AVX2 and FMA      (x86-64 only; each has a plain twin, chosen by cpuid.c)
 #   *_avx512.c         AVX-512 F BW DQ VL
 #   *_avx512bf16.c     the same and BF16
+#   *_avx512vnni.c     the same and VNNI, VBMI
 function(slim_tune_sources target)
     get_target_property(sources ${target} SOURCES)
     if(NOT sources)
@@ -65,6 +66,9 @@ function(slim_tune_sources target)
             list(APPEND flags -mavx2 -mfma)
         elseif(source MATCHES "_avx512\\.c$")
             list(APPEND flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma)
+        elseif(source MATCHES "_avx512vnni\\.c$")
+            list(APPEND flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
+                -mavx512vbmi -mfma)
         elseif(source MATCHES "_avx512bf16\\.c$")
             # Their sums stay in registers only when loops unroll: in any build, or tests crawl.
             list(APPEND flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma -O3)

@@ -100,6 +100,7 @@ def main():
             archives[name] = file.read()
     write_corpus("archive", archives)
     write_corpus("list", {
+        "large.txt": b"a.jpg\t400040\nb.jpg\t0\n",
         "plain.txt": b"a/b.jpg\nc.jpg\n",
         "numbers.txt": b"a/b.jpg\t3\r\n\r\n/abs/c.jpg\t0\r\n  \nno-label.jpg",
         "words.txt": b"x/y z.jpg\tdog\nx/q.jpg\tcat\nx//r.jpg\t12\n\tcat\n"})

@@ -259,8 +259,8 @@ static enum sl_status block_with_room(struct sl_error *err, struct sl_arena *are
     return SL_OK;
 }
 
-enum sl_status sl_arena_alloc(struct sl_error *err, struct sl_arena *arena, int64_t count,
-                              size_t size, void *memory_pointer)
+static enum sl_status take(struct sl_error *err, struct sl_arena *arena, int64_t count,
+                           size_t size, bool is_cleared, void *memory_pointer)
 {
     void *memory = NULL;
     memcpy(memory_pointer, &memory, sizeof memory);
@@ -283,7 +283,7 @@ enum sl_status sl_arena_alloc(struct sl_error *err, struct sl_arena *arena, int6
     SL_TRY(block_with_room(err, arena, rounded, &block));
     memory = block->memory + block->used;
     unpoison(memory, (size_t)bytes);
-    if (block->used < block->dirty) {
+    if (is_cleared && block->used < block->dirty) {
         size_t old = block->dirty - block->used;
         memset(memory, 0, old < (size_t)bytes ? old : (size_t)bytes);
     }
@@ -294,6 +294,18 @@ enum sl_status sl_arena_alloc(struct sl_error *err, struct sl_arena *arena, int6
     arena->current = block;
     memcpy(memory_pointer, &memory, sizeof memory);
     return SL_OK;
+}
+
+enum sl_status sl_arena_alloc(struct sl_error *err, struct sl_arena *arena, int64_t count,
+                              size_t size, void *memory_pointer)
+{
+    return take(err, arena, count, size, true, memory_pointer);
+}
+
+enum sl_status sl_arena_alloc_dirty(struct sl_error *err, struct sl_arena *arena,
+                                    int64_t count, size_t size, void *memory_pointer)
+{
+    return take(err, arena, count, size, false, memory_pointer);
 }
 
 enum sl_status sl_arena_text(struct sl_error *err, struct sl_arena *arena,

@@ -149,6 +149,9 @@ void sl_arena_destroy(struct sl_arena *arena);
  * Writes err (SL_ERROR_RUN) when memory is out. */
 enum sl_status sl_arena_alloc(struct sl_error *err, struct sl_arena *arena, int64_t count,
                               size_t size, void *memory_pointer);
+/* The same without the zeros, for what is written over at once: whatever was there. */
+enum sl_status sl_arena_alloc_dirty(struct sl_error *err, struct sl_arena *arena,
+                                    int64_t count, size_t size, void *memory_pointer);
 /* Copy of a text in the arena. */
 enum sl_status sl_arena_text(struct sl_error *err, struct sl_arena *arena,
                              const char *text, const char **copy);
@@ -274,6 +277,7 @@ int64_t sl_peak_rss(void);
 
 struct sl_cpu_features {
     bool avx2, avx512, avx512_bf16;
+    bool avx512_vnni; /* and VBMI */
 };
 struct sl_cpu_features sl_cpu_features(void);
 

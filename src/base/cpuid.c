@@ -17,6 +17,8 @@ struct sl_cpu_features sl_cpu_features(void)
                       __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
     features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
+    features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni") &&
+                           __builtin_cpu_supports("avx512vbmi");
     return features;
 }
 #else

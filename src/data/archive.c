@@ -281,7 +281,10 @@ enum sl_status sl_archive_settle(struct sl_error *err, struct sl_builder *builde
             entries[i].label = INT32_MIN;
         }
     }
-    return sl_builder_number_classes(err, builder, most + 1);
+    const struct sl_place *places = builder->places.items;
+    const char *first =
+        builder->places.n > 0 ? builder->pool.text + places[0].text : "archive";
+    return sl_builder_number_classes(err, first, builder, most + 1);
 }
 
 /* ---- unpacked archives ------------------------------------------------------------- */

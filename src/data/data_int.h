@@ -11,11 +11,15 @@
 
 /* ---- images and decoders (decode.c) ------------------------------------------------ */
 
-/* Pixel memory of an image in the arena, not cleared in any meaningful way. */
+/* Pixel memory of an image in the arena, all black; or not cleared, for a decoder that
+ * writes every pixel or fails. */
 enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
                               int width, int channels, struct sl_image *image);
+enum sl_status sl_image_alloc_dirty(struct sl_error *err, struct sl_arena *arena,
+                                    int height, int width, int channels,
+                                    struct sl_image *image);
 
-/* Planes in the arena, not cleared in any meaningful way (pixels.c). */
+/* Planes in the arena, not cleared (pixels.c). */
 enum sl_status sl_planes_alloc(struct sl_error *err, struct sl_arena *arena, int height,
                                int width, int channels, struct sl_planes *planes);
 

@@ -216,8 +216,9 @@ static struct sl_decode_options filled_in(const struct sl_decode_options *option
 
 /* ---- pixels ------------------------------------------------------------------------ */
 
-enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
-                              int width, int channels, struct sl_image *image)
+static enum sl_status alloc(struct sl_error *err, struct sl_arena *arena, int height,
+                            int width, int channels, bool is_cleared,
+                            struct sl_image *image)
 {
     int64_t count = 0;
     if (!sl_mul_checked(height, width, &count) ||
@@ -225,11 +226,25 @@ enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int 
         return SL_FAIL(err, SL_ERROR_RUN, "an image of %d x %d pixels is too large",
                        height, width);
     }
-    SL_TRY(sl_arena_alloc(err, arena, count, 1, &image->pixels));
+    SL_TRY(is_cleared ? sl_arena_alloc(err, arena, count, 1, &image->pixels)
+                      : sl_arena_alloc_dirty(err, arena, count, 1, &image->pixels));
     image->height = height;
     image->width = width;
     image->channels = channels;
     return SL_OK;
+}
+
+enum sl_status sl_image_alloc(struct sl_error *err, struct sl_arena *arena, int height,
+                              int width, int channels, struct sl_image *image)
+{
+    return alloc(err, arena, height, width, channels, true, image);
+}
+
+enum sl_status sl_image_alloc_dirty(struct sl_error *err, struct sl_arena *arena,
+                                    int height, int width, int channels,
+                                    struct sl_image *image)
+{
+    return alloc(err, arena, height, width, channels, false, image);
 }
 
 struct sl_window sl_window_whole(const struct sl_image *image)

@@ -208,9 +208,24 @@ enum sl_status sl_builder_class(struct sl_error *err, struct sl_builder *builder
     return add_class(err, builder, text, strlen(text));
 }
 
-enum sl_status sl_builder_number_classes(struct sl_error *err, struct sl_builder *builder,
-                                         int64_t n)
+int64_t sl_classes_most(int64_t n_pictures)
 {
+    return n_pictures < SL_INDEX_CLASSES_FEW   ? SL_INDEX_CLASSES_FEW
+           : n_pictures > SL_INDEX_CLASSES_MAX ? SL_INDEX_CLASSES_MAX
+                                               : n_pictures;
+}
+
+enum sl_status sl_builder_number_classes(struct sl_error *err, const char *name,
+                                         struct sl_builder *builder, int64_t n)
+{
+    int64_t most = sl_classes_most(builder->entries.n);
+    if (n > most) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: a label is %lld; with %lld pictures they go from 0 to %lld "
+                       "at most: number the classes from 0 on",
+                       name, (long long)n - 1, (long long)builder->entries.n,
+                       (long long)most - 1);
+    }
     for (int64_t c = builder->classes.n; c < n; c++) {
         char text[24];
         int length = snprintf(text, sizeof(text), "%lld", (long long)c);

@@ -15,6 +15,9 @@
 #include "data/data_int.h"
 
 enum { SL_INDEX_PATH = 4096, SL_INDEX_CLASSES_MAX = 1 << 20, SL_INDEX_CHUNK = 1 << 16 };
+/* As many classes are believed of labels that are numbers, whatever the number of
+ * pictures: a few bytes must not cost a table of a million. */
+enum { SL_INDEX_CLASSES_FEW = 1 << 16 };
 
 /* ---- the frozen index (index.c, index_file.c) -------------------------------------- */
 
@@ -149,9 +152,12 @@ enum sl_status sl_builder_place(struct sl_error *err, struct sl_builder *builder
 /* The next class of labels given with the entries. */
 enum sl_status sl_builder_class(struct sl_error *err, struct sl_builder *builder,
                                 const char *text);
-/* Classes "0" … "n-1", for labels that are numbers. */
-enum sl_status sl_builder_number_classes(struct sl_error *err, struct sl_builder *builder,
-                                         int64_t n);
+/* One more than labels that are numbers may be at most, with so many pictures. */
+int64_t sl_classes_most(int64_t n_pictures);
+/* Classes "0" … "n-1", for labels that are numbers; SL_ERROR_DATA about `name` when they
+ * are more than the pictures make believable. */
+enum sl_status sl_builder_number_classes(struct sl_error *err, const char *name,
+                                         struct sl_builder *builder, int64_t n);
 /* Sorts, numbers classes, drops what is in neither part, and freezes. */
 enum sl_status sl_builder_freeze(struct sl_error *err, struct sl_builder *builder,
                                  const char *key, struct sl_index *index);

@@ -183,8 +183,8 @@ static void read_whole(struct job *job)
 {
     struct jpeg_decompress_struct *jpeg = &job->jpeg;
     int channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
-    go_on(job, sl_image_alloc(job->err, job->arena, (int)jpeg->image_height,
-                              (int)jpeg->image_width, channels, job->image));
+    go_on(job, sl_image_alloc_dirty(job->err, job->arena, (int)jpeg->image_height,
+                                    (int)jpeg->image_width, channels, job->image));
     jpeg_start_decompress(jpeg);
     struct sl_image *image = job->image;
     int64_t row_bytes = (int64_t)image->width * image->channels;
@@ -278,8 +278,8 @@ static void read_part(struct job *job)
     box = reduced_box(jpeg, box, part->window.eighths);
     crop_columns(job, &box);
     part->window.top = box.top;
-    go_on(job, sl_image_alloc(job->err, job->arena, box.height, (int)jpeg->output_width,
-                              channels, image));
+    go_on(job, sl_image_alloc_dirty(job->err, job->arena, box.height,
+                                    (int)jpeg->output_width, channels, image));
     int64_t row_bytes = (int64_t)image->width * channels;
     go_on(job, sl_arena_alloc(job->err, job->arena, row_bytes, 1, &spare));
     if (box.top > 0) {

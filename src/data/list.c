@@ -38,7 +38,7 @@ static bool all_numbers(const struct sl_rows *labels, int64_t *most)
     for (int64_t i = 0; i < labels->n; i++) {
         int64_t value = 0;
         if (!sl_parse_int(rows[i].text, &value) || value < 0 ||
-            value >= SL_INDEX_CLASSES_MAX) {
+            value >= sl_classes_most(labels->n)) {
             return false;
         }
         *most = value > *most ? value : *most;
@@ -63,7 +63,7 @@ static enum sl_status number_labels(struct sl_error *err, struct sl_builder *bui
             (void)sl_parse_int(rows[i].text, &value);
             entries[rows[i].entry].label = (int32_t)value;
         }
-        return sl_builder_number_classes(err, builder, most + 1);
+        return sl_builder_number_classes(err, "list", builder, most + 1);
     }
     qsort(rows, (size_t)labels->n, sizeof(*rows), by_word);
     for (int64_t i = 0; i < labels->n; i++) {

@@ -92,7 +92,7 @@ enum sl_status sl_lmdb_keys_parse(struct sl_error *err, const char *name,
         SL_TRY_OUT(add_array(err, name, root, builder, &most));
     }
     if (builder->has_labels) {
-        SL_TRY_OUT(sl_builder_number_classes(err, builder, most + 1));
+        SL_TRY_OUT(sl_builder_number_classes(err, name, builder, most + 1));
     }
 out:
     json_decref(root);

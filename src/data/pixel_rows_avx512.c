@@ -158,4 +158,5 @@ static void resize_line(const struct sl_taps *taps, const unsigned char *src,
 
 #define SL_PIXEL_ROWS sl_pixel_rows_avx512
 #define SL_PIXEL_ROWS_NAME "avx512"
+#define SL_PIXEL_ROWS_PACKING SL_TAPS_SHUFFLED
 #include "data/pixel_rows_body.h"

@@ -33,4 +33,5 @@ static void resize_line(const struct sl_taps *taps, const unsigned char *src,
 
 #define SL_PIXEL_ROWS sl_pixel_rows_base
 #define SL_PIXEL_ROWS_NAME "base"
+#define SL_PIXEL_ROWS_PACKING SL_TAPS_PLAIN
 #include "data/pixel_rows_body.h"

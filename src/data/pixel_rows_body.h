@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loops over runs of 8-bit pixels, written once in plain C and included by
- * pixel_rows_base.c, pixel_rows_avx2.c and pixel_rows_avx512.c, which name the table
- * (SL_PIXEL_ROWS, SL_PIXEL_ROWS_NAME), define split_run and resize_line before, and are
- * compiled with different flags. What each loop computes is said in pixel_rows_int.h.
- * Nothing else may include this file.
+ * pixel_rows_base.c, pixel_rows_avx2.c, pixel_rows_avx512.c and pixel_rows_avx512vnni.c,
+ * which name the table (SL_PIXEL_ROWS, …_NAME, …_PACKING), define split_run and
+ * resize_line before, and are compiled with different flags. What each loop computes is
+ * said in pixel_rows_int.h. Nothing else may include this file.
  *
  * The arithmetic is PIL's. Where it has floating point, the steps here are either PIL's
  * own or ones that round to the same numbers, which the tests show for every colour; no
@@ -474,6 +474,7 @@ static void normalise_run(int64_t n, const unsigned char *restrict r,
 
 const struct sl_pixel_rows SL_PIXEL_ROWS = {
     .name = SL_PIXEL_ROWS_NAME,
+    .packing = SL_PIXEL_ROWS_PACKING,
     .split = split_run,
     .resize = resize_line,
     .blend_lines = blend_lines,

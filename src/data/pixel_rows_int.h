@@ -14,11 +14,16 @@
 
 /* Bytes that may be read, and overwritten with anything, behind a line given to `resize`
  * and behind the line it writes. */
-enum { SL_ROW_SLACK = 64 };
+enum { SL_ROW_SLACK = 128 };
 
 /* Weights are whole numbers in 22-bit fixed point; the shuffling variants split them into
- * a high part and 11 low bits, which fit the 16-bit multipliers and lose nothing. */
+ * a high part and 11 low bits, which fit the 16-bit multipliers, and the one with dot
+ * products into three digits of -128 .. 127; neither loses anything. */
 enum { SL_TAP_BITS = 22, SL_TAP_LOW_BITS = 11, SL_TAP_HALF = 1 << (SL_TAP_BITS - 1) };
+enum { SL_TAP_DIGITS = 3, SL_TAP_DIGIT_BITS = 8 };
+
+/* How a table wants its taps besides `weights`. */
+enum sl_tap_packing { SL_TAPS_PLAIN, SL_TAPS_SHUFFLED, SL_TAPS_DOTTED };
 
 /* For each of `to` output places of a line: the first input place and its weights. */
 struct sl_taps {
@@ -41,10 +46,21 @@ struct sl_taps {
      * [to][n_blocks][2][16]. */
     int n_blocks;
     int16_t *wide;
+    /* For dot products of four bytes. Near (near_start not NULL): sixteen places at a
+     * time, when the bytes they need lie within 128 (n_near_loads 1: within 64) from
+     * place near_start[]; group g holds taps 4g to 4g + 3 of each: which bytes, and the
+     * digits of their weights. Arrays are [sixteens][n_dots][64] and
+     * [sixteens][n_dots][3][64]. Else four places at a time, each with sixteen
+     * neighbouring bytes from first[] on a step: [fours][n_dots][3][64]. */
+    int n_dots, n_near_loads;
+    int *near_start;
+    unsigned char *near_pick;
+    signed char *digits;
 };
 /* The taps from a line of `from` places to one of `to` (resize.c). */
-enum sl_status sl_taps_make(struct sl_error *err, struct sl_arena *arena, int from,
-                            int to, struct sl_taps *taps);
+enum sl_status sl_taps_make(struct sl_error *err, struct sl_arena *arena,
+                            enum sl_tap_packing packing, int from, int to,
+                            struct sl_taps *taps);
 
 /* An extended box: 2 radius + 1 pixels of weight `inner`, one more at each end of weight
  * `outer`, in 24-bit fixed point. */
@@ -55,6 +71,7 @@ struct sl_box_filter {
 
 struct sl_pixel_rows {
     const char *name;
+    enum sl_tap_packing packing; /* of the taps for resize */
     /* n interleaved pixels to three planes */
     void (*split)(int64_t n, const unsigned char *rgb, unsigned char *r, unsigned char *g,
                   unsigned char *b);
@@ -92,6 +109,7 @@ struct sl_pixel_rows {
 extern const struct sl_pixel_rows sl_pixel_rows_base;
 extern const struct sl_pixel_rows sl_pixel_rows_avx2;
 extern const struct sl_pixel_rows sl_pixel_rows_avx512;
+extern const struct sl_pixel_rows sl_pixel_rows_avx512vnni;
 
 /* Tables this machine can run, best first; NULL past the end. Tests go through all. */
 const struct sl_pixel_rows *sl_pixel_rows_at(int i);

@@ -8,8 +8,11 @@
 const struct sl_pixel_rows *sl_pixel_rows_at(int i)
 {
     const struct sl_cpu_features features = sl_cpu_features();
-    const struct sl_pixel_rows *usable[4] = {NULL};
+    const struct sl_pixel_rows *usable[5] = {NULL};
     int n = 0;
+    if (features.avx512_vnni) {
+        usable[n++] = &sl_pixel_rows_avx512vnni;
+    }
     if (features.avx512) {
         usable[n++] = &sl_pixel_rows_avx512;
     }

@@ -26,7 +26,7 @@ enum sl_status sl_planes_alloc(struct sl_error *err, struct sl_arena *arena, int
                        height, width);
     }
     unsigned char *memory = NULL;
-    SL_TRY(sl_arena_alloc(err, arena, bytes, 1, &memory));
+    SL_TRY(sl_arena_alloc_dirty(err, arena, bytes, 1, &memory));
     for (int c = 0; c < channels; c++) {
         planes->at[c] = memory + c * (count + SL_ROW_SLACK);
     }

@@ -15,6 +15,9 @@
 enum { WINDOW = 16, QUAD = 4, GROUP = 4, NO_BYTE = 0x80 };
 /* Taps side by side; more taps than MOST would not fit the sums of the low parts. */
 enum { WIDE = 16, WIDE_MOST = 4096 };
+/* Dot products are of four bytes: of sixteen places within two loads of 64, or sixteen
+ * bytes of four places. */
+enum { DOT = 4, NEAR = 16, NEAR_LOAD = 64, FAR = 4, DOT_BYTES = 64 };
 
 static double triangle(double x)
 {
@@ -140,11 +143,97 @@ static enum sl_status pack_taps(struct sl_error *err, struct sl_arena *arena,
     return SL_OK;
 }
 
-enum sl_status sl_taps_make(struct sl_error *err, struct sl_arena *arena, int from,
-                            int to, struct sl_taps *taps)
+/* ---- the same, packed for dot products --------------------------------------------- */
+
+/* The most bytes that sixteen neighbouring places need. */
+static int near_bytes(const struct sl_taps *taps)
+{
+    int most = 0;
+    for (int x = 0; x < taps->to; x++) {
+        int bytes = taps->first[x] + taps->n[x] - taps->first[x - x % NEAR];
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* A weight as digits of -128 .. 127, each DOT_BYTES behind the one before. */
+static void put_digits(int32_t weight, signed char *at)
+{
+    for (int d = 0; d < SL_TAP_DIGITS; d++) {
+        int32_t digit = ((weight + 128) & 255) - 128;
+        at[(int64_t)d * DOT_BYTES] = (signed char)digit;
+        weight = (weight - digit) >> SL_TAP_DIGIT_BITS;
+    }
+}
+
+static enum sl_status pack_near(struct sl_error *err, struct sl_arena *arena, int n_most,
+                                struct sl_taps *taps)
+{
+    int64_t n_blocks = (taps->to + NEAR - 1) / NEAR;
+    taps->n_dots = (n_most + DOT - 1) / DOT;
+    int64_t n = n_blocks * taps->n_dots;
+    SL_TRY(sl_arena_alloc(err, arena, n_blocks, sizeof(int), &taps->near_start));
+    SL_TRY(sl_arena_alloc(err, arena, n, DOT_BYTES, &taps->near_pick));
+    SL_TRY(sl_arena_alloc(err, arena, n, SL_TAP_DIGITS * DOT_BYTES, &taps->digits));
+    for (int x = 0; x < taps->to; x++) {
+        int64_t block = x / NEAR;
+        int start = taps->first[x - x % NEAR];
+        taps->near_start[block] = start;
+        for (int k = 0; k < taps->n[x]; k++) {
+            int64_t group = block * taps->n_dots + k / DOT;
+            int at = DOT * (x % NEAR) + k % DOT;
+            taps->near_pick[group * DOT_BYTES + at] =
+                (unsigned char)(taps->first[x] + k - start);
+            put_digits(taps->weights[(int64_t)x * taps->n_most + k],
+                       taps->digits + group * SL_TAP_DIGITS * DOT_BYTES + at);
+        }
+    }
+    return SL_OK;
+}
+
+static enum sl_status pack_far(struct sl_error *err, struct sl_arena *arena, int n_most,
+                               struct sl_taps *taps)
+{
+    int64_t n_blocks = (taps->to + FAR - 1) / FAR;
+    taps->n_dots = (n_most + WIDE - 1) / WIDE;
+    SL_TRY(sl_arena_alloc(err, arena, n_blocks * taps->n_dots, SL_TAP_DIGITS * DOT_BYTES,
+                          &taps->digits));
+    for (int x = 0; x < taps->to; x++) {
+        for (int k = 0; k < taps->n[x]; k++) {
+            int64_t group = x / FAR * (int64_t)taps->n_dots + k / WIDE;
+            put_digits(taps->weights[(int64_t)x * taps->n_most + k],
+                       taps->digits + group * SL_TAP_DIGITS * DOT_BYTES +
+                           WIDE * (x % FAR) + k % WIDE);
+        }
+    }
+    return SL_OK;
+}
+
+static enum sl_status pack_dots(struct sl_error *err, struct sl_arena *arena,
+                                struct sl_taps *taps)
+{
+    int n_most = 0, bytes = near_bytes(taps);
+    for (int x = 0; x < taps->to; x++) {
+        n_most = taps->n[x] > n_most ? taps->n[x] : n_most;
+    }
+    taps->n_near_loads = bytes <= NEAR_LOAD ? 1 : 2;
+    return bytes <= 2 * NEAR_LOAD ? pack_near(err, arena, n_most, taps)
+                                  : pack_far(err, arena, n_most, taps);
+}
+
+enum sl_status sl_taps_make(struct sl_error *err, struct sl_arena *arena,
+                            enum sl_tap_packing packing, int from, int to,
+                            struct sl_taps *taps)
 {
     SL_TRY(make_taps(err, arena, from, to, taps));
-    return pack_taps(err, arena, taps);
+    switch (packing) {
+    case SL_TAPS_SHUFFLED:
+        return pack_taps(err, arena, taps);
+    case SL_TAPS_DOTTED:
+        return pack_dots(err, arena, taps);
+    default:
+        return SL_OK;
+    }
 }
 
 /* ---- the two passes ---------------------------------------------------------------- */
@@ -164,7 +253,7 @@ static enum sl_status resize_rows(struct sl_error *err, struct sl_arena *arena,
     struct sl_planes line;
     SL_TRY(sl_planes_alloc(err, arena, 1, box.width, channels, &line));
     if (!is_copy) {
-        SL_TRY(sl_taps_make(err, arena, box.width, width, &taps));
+        SL_TRY(sl_taps_make(err, arena, rows->packing, box.width, width, &taps));
     }
     for (int y = 0; y < box.height; y++) {
         unsigned char *to[3] = {NULL};

@@ -64,6 +64,30 @@ static void heap_is_zeroed_aligned_counted(void **state)
     assert_int_equal(sl_heap_bytes(), bytes);
 }
 
+/* Memory that is not cleared leaves what is taken after it as clean as ever. */
+static void dirty_memory_stays_apart(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_arena *arena = NULL;
+    assert_int_equal(sl_arena_create(&err, 4096, &arena), SL_OK);
+    for (int round = 0; round < 3; round++) {
+        unsigned char *dirty = NULL, *clean = NULL;
+        assert_int_equal(sl_arena_alloc_dirty(&err, arena, 1000, 1, &dirty), SL_OK);
+        assert_int_equal(sl_arena_alloc(&err, arena, 20000, 1, &clean), SL_OK);
+        assert_true(is_aligned(dirty));
+        assert_true(is_zero(clean, 20000));
+        memset(dirty, 0xff, 1000);
+        memset(clean, 0xff, 20000);
+        sl_arena_reset_all(arena);
+    }
+    unsigned char *big = NULL;
+    assert_int_equal(sl_arena_alloc_dirty(&err, arena, INT64_MAX / 4, 8, &big),
+                     SL_ERROR_RUN);
+    assert_null(big);
+    sl_arena_destroy(arena);
+}
+
 static void impossible_sizes_fail(void **state)
 {
     (void)state;
@@ -260,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_checked),
         cmocka_unit_test(heap_is_zeroed_aligned_counted),
+        cmocka_unit_test(dirty_memory_stays_apart),
         cmocka_unit_test(impossible_sizes_fail),
         cmocka_unit_test(kth_allocation_fails),
         cmocka_unit_test(warm_arena_never_allocates),

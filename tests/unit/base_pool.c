@@ -161,6 +161,7 @@ static void machine_facts_are_sane(void **state)
     struct sl_cpu_features features = sl_cpu_features();
     assert_true(!features.avx512 || features.avx2);
     assert_true(!features.avx512_bf16 || features.avx512);
+    assert_true(!features.avx512_vnni || features.avx512);
 }
 
 int main(void)

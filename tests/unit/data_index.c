@@ -77,6 +77,30 @@ static void test_list_numbers(void **state)
     sl_source_close(source);
 }
 
+/* A few bytes do not make a table of a million classes: numbers that large are names. */
+static void test_large_numbers(void **state)
+{
+    (void)state;
+    write_list("large.txt", "b.ppm\t400040\na.ppm\t7\n");
+    struct sl_source *source = kit_open("@large.txt", SL_PART_TRAIN, true);
+    assert_int_equal(sl_source_classes(source), 2);
+    assert_string_equal(sl_source_class_name(source, 0), "400040");
+    assert_int_equal(sl_source_label(source, 0), 0);
+    sl_source_close(source);
+    assert_int_equal(sl_classes_most(3), 65536);
+    assert_int_equal(sl_classes_most(100000), 100000);
+    assert_int_equal(sl_classes_most(INT32_MAX), SL_INDEX_CLASSES_MAX);
+    /* Where labels are numbers by definition they are refused. */
+    static const char json[] = "{\"a.ppm\": 65536}";
+    struct sl_builder builder = {0};
+    struct sl_error err = {0};
+    assert_int_equal(sl_lmdb_keys_parse(&err, "x_list.json", (const void *)json,
+                                        sizeof(json) - 1, &builder),
+                     SL_ERROR_DATA);
+    assert_non_null(strstr(err.text, "x_list.json: a label is 65536"));
+    sl_builder_finish(&builder);
+}
+
 static void test_bad_lists(void **state)
 {
     (void)state;
@@ -446,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_list_numbers),
+        cmocka_unit_test(test_large_numbers),
         cmocka_unit_test(test_bad_lists),
         cmocka_unit_test(test_lmdb),
         cmocka_unit_test(test_bad_lmdb),

@@ -132,9 +132,10 @@ static void test_lines(void **state)
 static void test_resize(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{1, 1},    {1, 40},    {7, 33},   {40, 41},   {63, 31},
-                                   {100, 37}, {173, 224}, {300, 99}, {1000, 67}, {997, 1},
-                                   {2000, 9}, {9000, 2},  {224, 225}};
+    static const int sizes[][2] = {
+        {1, 1},      {1, 40},     {7, 33},     {40, 41},  {63, 31},   {100, 37},
+        {173, 224},  {300, 99},   {1000, 67},  {997, 1},  {830, 224}, {1180, 224},
+        {1600, 224}, {1650, 224}, {1700, 224}, {2000, 9}, {9000, 2},  {224, 225}};
     static unsigned char line[9000 + SL_ROW_SLACK];
     static unsigned char want[256 + SL_ROW_SLACK], got[256 + SL_ROW_SLACK];
     struct sl_error err = {0};
@@ -147,13 +148,18 @@ static void test_resize(void **state)
         for (int s = 0; s < SL_COUNT(sizes); s++) {
             struct sl_taps taps;
             size_t to = (size_t)sizes[s][1];
-            assert_int_equal(sl_taps_make(&err, arena, sizes[s][0], sizes[s][1], &taps),
-                             SL_OK);
+            assert_int_equal(
+                sl_taps_make(&err, arena, SL_TAPS_PLAIN, sizes[s][0], sizes[s][1], &taps),
+                SL_OK);
             sl_pixel_rows_base.resize(&taps, line, want);
             assert_true(bright == 0 || want[0] >= 254);
             for (int t = 0; sl_pixel_rows_at(t) != NULL; t++) {
+                const struct sl_pixel_rows *rows = sl_pixel_rows_at(t);
+                assert_int_equal(sl_taps_make(&err, arena, rows->packing, sizes[s][0],
+                                              sizes[s][1], &taps),
+                                 SL_OK);
                 memset(got, 1, sizeof(got));
-                sl_pixel_rows_at(t)->resize(&taps, line, got);
+                rows->resize(&taps, line, got);
                 if (memcmp(got, want, to) != 0) {
                     fail_msg("%s: from %d to %d differs", sl_pixel_rows_at(t)->name,
                              sizes[s][0], sizes[s][1]);
