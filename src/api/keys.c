@@ -38,6 +38,10 @@ static const struct sl_key training_keys[] = {
     {.name = "stem", .type = SL_KEY_CHOICE, .initial = "auto",
      .choices = "auto|imagenet|small", .argument = "NAME",
      .help = "First layers: 7x7/2 and pool, or 3x3/1; auto takes small up to 64 px."},
+    {.name = "block", .type = SL_KEY_CHOICE, .initial = "basic",
+     .choices = "basic|slimclr-cifar", .argument = "NAME",
+     .help = "Blocks of resnet20 to 110: the usual ones, or those of SlimCLR's CIFAR "
+             "experiments, with a ReLU before the shortcut joins."},
     {.name = "widths", .letter = 'w', .type = SL_KEY_TEXT, .initial = "1,0.75,0.5,0.25",
      .argument = "LIST",
      .help = "Width multipliers in (0, 1]; 1 must be among them."},

@@ -219,6 +219,9 @@ static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *co
         .stem = strcmp(stem, "small") == 0      ? SL_STEM_SMALL
                 : strcmp(stem, "imagenet") == 0 ? SL_STEM_IMAGENET
                                                 : SL_STEM_AUTO,
+        .block = strcmp(sl_conf_text(conf, "block"), "slimclr-cifar") == 0
+                     ? SL_BLOCK_SLIMCLR_CIFAR
+                     : SL_BLOCK_BASIC,
         .head = strcmp(sl_conf_text(conf, "head"), "linear") == 0 ? SL_HEAD_LINEAR
                                                                   : SL_HEAD_MLP,
         .dim = (int)sl_conf_int(conf, "moco-dim"),

@@ -28,7 +28,7 @@ enum sl_op_kind {
     SL_OP_MAXPOOL, /* square window; padding never wins */
     SL_OP_AVGPOOL, /* global: (n, h, w, c) -> (n, 1, 1, c) */
     SL_OP_LINEAR,  /* on (n, 1, 1, c), with bias or without */
-    SL_OP_RELU,
+    SL_OP_RELU,    /* dst = relu(src), or relu(src + added) with SL_TAIL_ADD_RELU */
     SL_OP_KINDS
 };
 
@@ -50,7 +50,7 @@ struct sl_op_desc {
     int dst_h, dst_w, dst_c;
     int kernel, stride, pad; /* conv, maxpool */
     bool bias;               /* linear */
-    enum sl_tail tail;       /* norm */
+    enum sl_tail tail;       /* norm; relu: NONE or ADD_RELU */
     bool batch_statistics;   /* norm: those of the batch (training); else the running ones
                               */
     int groups;    /* norm with batch statistics: n rows fall into this many consecutive

@@ -295,6 +295,17 @@ static void relu(int64_t n, const void *map, void *to)
     }
 }
 
+static void add_relu(int64_t n, const void *map, const void *other, void *to)
+{
+    const element *x = map;
+    const element *added = other;
+    element *y = to;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = element_of(relu_of(value_of(x[i]) + value_of(added[i])));
+    }
+}
+
 static void relu_backward(int64_t n, const void *dst, const void *g, bool add, void *diff)
 {
     pass_gradient(n, g, dst, add, diff);
@@ -339,6 +350,7 @@ const struct sl_cpu_maps SL_CPU_MAPS = {
     .avgpool = avgpool,
     .avgpool_backward = avgpool_backward,
     .relu = relu,
+    .add_relu = add_relu,
     .relu_backward = relu_backward,
     .put = put,
     .accumulate = accumulate,

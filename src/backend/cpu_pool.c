@@ -120,9 +120,30 @@ static void relu_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
         const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
-        sl_cpu_maps_of(state, d)->relu(part.end - part.begin,
-                                       sl_cpu_at(d, args->src, part.begin),
-                                       sl_cpu_at_out(d, args->dst, part.begin));
+        const struct sl_cpu_maps *maps = sl_cpu_maps_of(state, d);
+        const int64_t n = part.end - part.begin;
+        const void *src = sl_cpu_at(d, args->src, part.begin);
+        void *dst = sl_cpu_at_out(d, args->dst, part.begin);
+        if (d->tail == SL_TAIL_ADD_RELU) {
+            maps->add_relu(n, src, sl_cpu_at(d, args->added, part.begin), dst);
+        } else {
+            maps->relu(n, src, dst);
+        }
+    }
+}
+
+/* What passes the mask of dst goes to one of the sources. */
+static void relu_gradient(const struct sl_cpu_state *state, const struct sl_op_desc *d,
+                          const struct sl_op_args *args, bool add, void *diff)
+{
+    const int64_t count = src_count(d);
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
+        sl_cpu_maps_of(state, d)->relu_backward(part.end - part.begin,
+                                                sl_cpu_at(d, args->dst, part.begin),
+                                                sl_cpu_at(d, args->diff_dst, part.begin),
+                                                add, sl_cpu_at_out(d, diff, part.begin));
     }
 }
 
@@ -130,17 +151,11 @@ static void relu_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                           const struct sl_op_args *args)
 {
     const struct sl_op_desc *d = &op->desc;
-    const int64_t count = src_count(d);
-    if (!d->need_diff_src) {
-        return;
+    if (d->need_diff_src) {
+        relu_gradient(state, d, args, args->diff_src_add, args->diff_src);
     }
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
-        sl_cpu_maps_of(state, d)->relu_backward(
-            part.end - part.begin, sl_cpu_at(d, args->dst, part.begin),
-            sl_cpu_at(d, args->diff_dst, part.begin), args->diff_src_add,
-            sl_cpu_at_out(d, args->diff_src, part.begin));
+    if (d->tail == SL_TAIL_ADD_RELU) {
+        relu_gradient(state, d, args, args->diff_added_add, args->diff_added);
     }
 }
 

@@ -78,6 +78,7 @@ struct sl_cpu_maps {
     void (*avgpool_backward)(const struct sl_op_desc *d, int64_t begin, int64_t end,
                              const float *diff_dst, bool add, void *diff_src);
     void (*relu)(int64_t n, const void *x, void *y);
+    void (*add_relu)(int64_t n, const void *x, const void *added, void *y);
     void (*relu_backward)(int64_t n, const void *dst, const void *g, bool add,
                           void *diff);
 

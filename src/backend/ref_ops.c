@@ -522,7 +522,11 @@ static void avgpool_backward(const struct sl_op_desc *d, const struct sl_op_args
 static void relu_forward(const struct sl_op_desc *d, const struct sl_op_args *args)
 {
     for (int64_t i = 0; i < dst_count(d); i++) {
-        ref_out(args->dst)[i] = relu(ref_in(args->src)[i]);
+        real value = ref_in(args->src)[i];
+        if (d->tail == SL_TAIL_ADD_RELU) {
+            value += ref_in(args->added)[i];
+        }
+        ref_out(args->dst)[i] = relu(value);
     }
 }
 
@@ -530,9 +534,13 @@ static void relu_forward(const struct sl_op_desc *d, const struct sl_op_args *ar
 static void relu_backward(const struct sl_op_desc *d, const struct sl_op_args *args)
 {
     for (int64_t i = 0; i < src_count(d); i++) {
-        const real g = ref_in(args->diff_dst)[i];
-        ref_put(&ref_out(args->diff_src)[i], args->diff_src_add,
-                ref_in(args->dst)[i] <= 0 ? 0 : g);
+        const real g = ref_in(args->dst)[i] <= 0 ? 0 : ref_in(args->diff_dst)[i];
+        if (d->need_diff_src) {
+            ref_put(&ref_out(args->diff_src)[i], args->diff_src_add, g);
+        }
+        if (d->tail == SL_TAIL_ADD_RELU) {
+            ref_put(&ref_out(args->diff_added)[i], args->diff_added_add, g);
+        }
     }
 }
 
@@ -588,9 +596,7 @@ void SL_REF(backward)(void *state SL_UNUSED, struct sl_prepared *op,
         }
         break;
     case SL_OP_RELU:
-        if (d->need_diff_src) {
-            relu_backward(d, args);
-        }
+        relu_backward(d, args);
         break;
     default:
         SL_ASSERT(false);

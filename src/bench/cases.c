@@ -46,6 +46,8 @@ static const char *const texts[] = {
     "linear n3 c512 o10! bias first",
     "relu n4 5x5 c24",
     "relu n32 1x1 c64",
+    "relu n3 9x7 c24 add",
+    "relu n2 5x5 c16 add first",
 };
 
 const char *sl_case_text(int i)

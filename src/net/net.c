@@ -472,15 +472,26 @@ int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, b
     return failed(net) ? -1 : op->dst;
 }
 
-int sl_net_relu(struct sl_net *net, const char *name, int src)
+static int add_relu(struct sl_net *net, const char *name, int src, enum sl_tail tail,
+                    int added)
 {
-    if (!valid_value(net, name, src)) {
+    if (!valid_tail(net, name, src, tail, added)) {
         return -1;
     }
     struct sl_value from = net->values[src];
-    struct sl_op record = {.kind = SL_OP_RELU, .src = src, .added = -1};
+    struct sl_op record = {.kind = SL_OP_RELU, .src = src, .added = added, .tail = tail};
     struct sl_op *op = add_op(net, name, &record, from.axis, from.height, from.width);
     return op == NULL ? -1 : op->dst;
+}
+
+int sl_net_relu(struct sl_net *net, const char *name, int src)
+{
+    return add_relu(net, name, src, SL_TAIL_NONE, -1);
+}
+
+int sl_net_add_relu(struct sl_net *net, const char *name, int src, int added)
+{
+    return add_relu(net, name, src, SL_TAIL_ADD_RELU, added);
 }
 
 /* ---- finish ------------------------------------------------------------------------ */

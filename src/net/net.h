@@ -99,6 +99,8 @@ int sl_net_avgpool(struct sl_net *net, const char *name, int src);
 int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, bool bias,
                   enum sl_init weight_init, enum sl_init bias_init);
 int sl_net_relu(struct sl_net *net, const char *name, int src);
+/* relu(src + added), two values of one shape. */
+int sl_net_add_relu(struct sl_net *net, const char *name, int src, int added);
 /* Checks, orders parameters into the flat layout and fixes the outputs. */
 enum sl_status sl_net_finish(struct sl_error *err, struct sl_net *net, int features,
                              int embedding);
@@ -119,6 +121,10 @@ void sl_net_print(const struct sl_net *net, struct sl_text *text);
 /* ---- builders (resnet.c) ----------------------------------------------------------- */
 
 enum sl_stem { SL_STEM_AUTO, SL_STEM_IMAGENET, SL_STEM_SMALL };
+/* What a CIFAR net's blocks are. SLIMCLR_CIFAR: those of the SlimCLR reference, whose
+ * second norm has a ReLU of its own before the shortcut joins (spec 19.1): conv norm ReLU
+ * conv norm ReLU, add, ReLU. */
+enum sl_block { SL_BLOCK_BASIC, SL_BLOCK_SLIMCLR_CIFAR };
 enum sl_head { SL_HEAD_NONE, SL_HEAD_MLP, SL_HEAD_LINEAR, SL_HEAD_CLASSIFIER };
 enum sl_head_init { SL_HEAD_INIT_AUTO, SL_HEAD_INIT_FAN_IN, SL_HEAD_INIT_PAPER };
 
@@ -127,10 +133,11 @@ struct sl_resnet_config {
                          ("resnet20x4"); for tests any depth 6n+2 and base width as
                          "resnet8-b8" */
     struct sl_widths widths;
-    int image_size;    /* square pictures */
-    int channels;      /* 3 */
-    enum sl_stem stem; /* AUTO: small up to 64 px. The CIFAR family has only the small
-                          stem (asking for imagenet is an error) */
+    int image_size;      /* square pictures */
+    int channels;        /* 3 */
+    enum sl_stem stem;   /* AUTO: small up to 64 px. The CIFAR family has only the small
+                            stem (asking for imagenet is an error) */
+    enum sl_block block; /* SLIMCLR_CIFAR with another family is an error */
     enum sl_head head;
     int dim; /* embedding size (MLP, LINEAR) or number of classes (CLASSIFIER) */
     enum sl_head_init head_init; /* AUTO: PAPER for bottleneck nets, FAN_IN for all others
@@ -141,7 +148,8 @@ struct sl_resnet_config {
  * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), spec 3.5 mocov2_slim;
  * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01). Names:
  * "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1", "….downsample.conv",
- * "….downsample.norm", "head.0", "head.2" (MLP), "head.0" (LINEAR). */
+ * "….downsample.norm", "….add" (SLIMCLR_CIFAR), "head.0", "head.2" (MLP), "head.0"
+ * (LINEAR). */
 enum sl_status sl_resnet_build(struct sl_error *err,
                                const struct sl_resnet_config *config,
                                struct sl_net **net);

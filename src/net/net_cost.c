@@ -117,6 +117,9 @@ static void kind_format(const struct sl_op *op, char *dst, size_t size)
         snprintf(dst, size, "%s%s%s", kind, op->tail == SL_TAIL_NONE ? "" : " ",
                  op->tail == SL_TAIL_NONE ? "" : sl_tail_name(op->tail));
         break;
+    case SL_OP_RELU:
+        snprintf(dst, size, "%s%s", op->added >= 0 ? "add+" : "", kind);
+        break;
     default:
         snprintf(dst, size, "%s%s", kind, op->bias >= 0 ? " bias" : "");
         break;

@@ -7,7 +7,8 @@
  *
  * Order of ops in a block, which is also the order of parameters: the main path up to its
  * last conv, then the projection shortcut (downsample.conv, downsample.norm) where the
- * shape changes, then the last norm, which adds the shortcut.
+ * shape changes, then the last norm, which adds the shortcut; in SlimCLR's own CIFAR
+ * block the norm has a ReLU and an op of its own adds the shortcut (spec 19.1).
  */
 #include "net/net_int.h"
 
@@ -158,6 +159,7 @@ struct builder {
         enum sl_init weight, bias;
     } head_init;
     bool bottleneck;
+    bool relu_before_add;    /* SL_BLOCK_SLIMCLR_CIFAR */
     enum sl_init last_scale; /* start of the scale of a block's last norm */
 };
 
@@ -227,6 +229,10 @@ static int add_block(struct builder *b, const char *block, int src, int axis_mid
         last = "norm2";
     }
     int added = shortcut(b, block, src, axis_out, stride);
+    if (b->relu_before_add) {
+        x = norm_relu(b, block, last, x);
+        return sl_net_add_relu(b->net, join(name, block, "add"), x, added);
+    }
     return sl_net_norm(b->net, join(name, block, last), x, SL_TAIL_ADD_RELU, added,
                        b->last_scale);
 }
@@ -326,6 +332,12 @@ static enum sl_status check_picture(struct sl_error *err,
             "%s has the small stem only; leave out --stem imagenet or choose resnet18",
             config->arch);
     }
+    if (config->block == SL_BLOCK_SLIMCLR_CIFAR && arch->imagenet) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--block slimclr-cifar: %s is no CIFAR net; choose resnet20, 32, "
+                       "44, 56 or 110, or leave it out",
+                       config->arch);
+    }
     int stride = (small ? 1 : 4) << (arch->n_stages - 1);
     if (config->image_size < stride) {
         return SL_FAIL(
@@ -364,6 +376,7 @@ static enum sl_status build(struct sl_error *err, const struct sl_resnet_config 
     struct builder b = {.net = net,
                         .head_init = head_init(config, arch->bottleneck),
                         .bottleneck = arch->bottleneck,
+                        .relu_before_add = config->block == SL_BLOCK_SLIMCLR_CIFAR,
                         .last_scale = arch->imagenet ? SL_INIT_ZERO : SL_INIT_ONE};
     int axis = sl_net_axis(net, "picture", config->channels, true);
     int x = sl_net_input(net, axis, config->image_size, config->image_size);

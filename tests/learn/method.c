@@ -21,16 +21,21 @@ struct golden_case {
     enum sl_teachers teachers;
     int groups;
     double alpha, tau;
+    enum sl_block block;
 };
 
 static const struct golden_case cases[] = {
-    {"seed", SL_DISTILL_SEED, SL_TEACHERS_FULL, 2, 0.5, 5.0},
-    {"inplace", SL_DISTILL_INPLACE, SL_TEACHERS_FULL, 1, 0.5, 0.5},
-    {"mse-embedding", SL_DISTILL_MSE_EMBEDDING, SL_TEACHERS_FULL, 2, 0.75, 5.0},
-    {"mse-logits", SL_DISTILL_MSE_LOGITS, SL_TEACHERS_FULL, 1, 0.75, 5.0},
-    {"atkd", SL_DISTILL_ATKD, SL_TEACHERS_FULL, 2, 0.5, 5.0},
-    {"dkd", SL_DISTILL_DKD, SL_TEACHERS_FULL, 1, 0.5, 5.0},
-    {"all-larger", SL_DISTILL_SEED, SL_TEACHERS_ALL_LARGER, 1, 0.75, 0.25},
+    {"seed", SL_DISTILL_SEED, SL_TEACHERS_FULL, 2, 0.5, 5.0, SL_BLOCK_BASIC},
+    {"inplace", SL_DISTILL_INPLACE, SL_TEACHERS_FULL, 1, 0.5, 0.5, SL_BLOCK_BASIC},
+    {"mse-embedding", SL_DISTILL_MSE_EMBEDDING, SL_TEACHERS_FULL, 2, 0.75, 5.0,
+     SL_BLOCK_BASIC},
+    {"mse-logits", SL_DISTILL_MSE_LOGITS, SL_TEACHERS_FULL, 1, 0.75, 5.0, SL_BLOCK_BASIC},
+    {"atkd", SL_DISTILL_ATKD, SL_TEACHERS_FULL, 2, 0.5, 5.0, SL_BLOCK_BASIC},
+    {"dkd", SL_DISTILL_DKD, SL_TEACHERS_FULL, 1, 0.5, 5.0, SL_BLOCK_BASIC},
+    {"all-larger", SL_DISTILL_SEED, SL_TEACHERS_ALL_LARGER, 1, 0.75, 0.25,
+     SL_BLOCK_BASIC},
+    {"slimclr-cifar", SL_DISTILL_SEED, SL_TEACHERS_FULL, 1, 0.5, 5.0,
+     SL_BLOCK_SLIMCLR_CIFAR},
 };
 
 /* ---- the golden files -------------------------------------------------------------- */
@@ -85,7 +90,14 @@ static void run_start(struct run *run, const char *device, const struct golden_c
 
     memset(run, 0, sizeof *run);
     run->device = kit_device(device);
-    run->net = kit_resnet("resnet8-b8", "1,0.75,0.5,0.25", IMAGE, SL_HEAD_MLP, DIM);
+    const struct sl_resnet_config net_config = {.arch = "resnet8-b8",
+                                                .widths = kit_widths("1,0.75,0.5,0.25"),
+                                                .image_size = IMAGE,
+                                                .channels = 3,
+                                                .block = c->block,
+                                                .head = SL_HEAD_MLP,
+                                                .dim = DIM};
+    kit_ok(sl_resnet_build(&err, &net_config, &run->net), &err);
     struct sl_trainer_config config = {
         .method = sl_method_find("mocov2"),
         .batch = BATCH,

@@ -238,7 +238,8 @@ static void bench_fill(struct bench *b)
     fill_random(b->added, b->n_dst, 4, 0);
     if (b->desc.kind == SL_OP_RELU) {
         for (int64_t i = 0; i < b->n_src; i++) {
-            b->src[i] += b->src[i] < 0 ? -0.01 : 0.01;
+            double joined = b->desc.tail == SL_TAIL_ADD_RELU ? b->added[i] : 0.0;
+            b->src[i] += b->src[i] + joined < 0 ? -0.01 : 0.01;
         }
     }
     if (b->desc.kind != SL_OP_NORM || b->desc.tail == SL_TAIL_NONE) {
@@ -469,10 +470,11 @@ static void pool_gradients(void **state SL_UNUSED)
 
 static void relu_gradients(void **state SL_UNUSED)
 {
-    for (int add = 0; add < 2; add++) {
+    for (int i = 0; i < 4; i++) {
         struct bench b = {
             .name = "relu",
             .desc = {.kind = SL_OP_RELU,
+                     .tail = i < 2 ? SL_TAIL_NONE : SL_TAIL_ADD_RELU,
                      .n = 3,
                      .src_h = 2,
                      .src_w = 3,
@@ -482,7 +484,7 @@ static void relu_gradients(void **state SL_UNUSED)
                      .dst_c = 5,
                      .backward = true,
                      .need_diff_src = true},
-            .add = add != 0,
+            .add = i % 2 != 0,
         };
         check_op(&b);
     }

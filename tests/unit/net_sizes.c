@@ -6,6 +6,8 @@
  */
 #include "netkit.h"
 
+#include <math.h>
+
 static int64_t cost(const struct sl_net *net, int value, int width, int64_t *macs)
 {
     int64_t params = 0;
@@ -91,6 +93,39 @@ static void test_heads(void **state)
                          expected);
         sl_net_destroy(net);
     }
+}
+
+/* The network of spec 19.18: 4,361,216 parameters, 647.7 and 162.4 million multiply-adds;
+ * a ReLU before the shortcut joins costs neither. */
+static void test_slimclr_cifar(void **state)
+{
+    (void)state;
+    static const double millions[] = {647.7, 162.4};
+    struct sl_error err = {0};
+    struct sl_net *net = NULL;
+    const struct sl_resnet_config config = {.arch = "resnet20x4",
+                                            .widths = kit_widths("1,0.5"),
+                                            .image_size = 32,
+                                            .channels = 3,
+                                            .block = SL_BLOCK_SLIMCLR_CIFAR,
+                                            .head = SL_HEAD_LINEAR,
+                                            .dim = 128};
+    int added = 0;
+
+    kit_ok(sl_resnet_build(&err, &config, &net), &err);
+    assert_int_equal(net->total, 4361216);
+    for (int w = 0; w < 2; w++) {
+        int64_t macs = 0;
+        (void)cost(net, net->embedding, w, &macs);
+        assert_true(fabs((double)macs / 1e6 - millions[w]) < 0.05);
+    }
+    for (int i = 0; i < net->n_ops; i++) {
+        const struct sl_op *op = &net->ops[i];
+        assert_true(op->kind != SL_OP_NORM || op->tail != SL_TAIL_ADD_RELU);
+        added += op->kind == SL_OP_RELU && op->added >= 0;
+    }
+    assert_int_equal(added, 9);
+    sl_net_destroy(net);
 }
 
 /* Torchvision's counts of the others, with 1000 classes. */
@@ -452,6 +487,9 @@ static void test_refused(void **state)
     config.widths = kit_widths("1,0.25");
     refused(config, "width 0.25 leaves axis stem");
     config = good;
+    config.block = SL_BLOCK_SLIMCLR_CIFAR;
+    refused(config, "--block slimclr-cifar");
+    config = good;
     config.dim = 0;
     refused(config, "outputs");
     config = good;
@@ -600,13 +638,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resnet50_widths), cmocka_unit_test(test_resnet50_shared),
-        cmocka_unit_test(test_heads),           cmocka_unit_test(test_imagenet_family),
-        cmocka_unit_test(test_resnet20x4),      cmocka_unit_test(test_resnet8),
-        cmocka_unit_test(test_truncation),      cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_state_names),     cmocka_unit_test(test_print),
-        cmocka_unit_test(test_start),           cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_known),           cmocka_unit_test(test_builder_rules),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_heads),           cmocka_unit_test(test_slimclr_cifar),
+        cmocka_unit_test(test_imagenet_family), cmocka_unit_test(test_resnet20x4),
+        cmocka_unit_test(test_resnet8),         cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_layout),          cmocka_unit_test(test_state_names),
+        cmocka_unit_test(test_print),           cmocka_unit_test(test_start),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_known),
+        cmocka_unit_test(test_builder_rules),   cmocka_unit_test(test_out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
