@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * base: what every other folder stands on and what knows nothing of learning: status and
- * error record, log, memory, counter-based random numbers, worker threads, files, and the
- * table of keys behind configuration file, command line and help.
+ * error record, log, memory, counter-based random numbers, small dense matrices, worker
+ * threads, files, and the table of keys behind configuration file, command line and help.
  *
  * Only the C library and pthreads are used here. Nothing is global except the log sink
  * and two counters that tests read (allocations, bytes).
@@ -233,6 +233,20 @@ void sl_rng_fill_normal(uint64_t seed, uint32_t stream, uint32_t a, float scale,
  * i%4 of the block with b = i/4, block 0. */
 void sl_rng_fill_uniform(uint64_t seed, uint32_t stream, uint32_t a, double low,
                          double high, int64_t n, float *dst);
+
+/* ---- small dense matrices (dense.c) ------------------------------------------------ */
+
+/* Eigenvalues of a symmetric matrix (n, n), row-major, both triangles given; the matrix
+ * is used up. values: n, the largest first. vectors: NULL, or (n, n), whose row i is the
+ * unit eigenvector of values[i] with its largest entry positive. SL_ERROR_NUMBERS where
+ * an entry is not finite. */
+enum sl_status sl_eigen_symmetric(struct sl_error *err, int n, double *matrix,
+                                  double *values, double *vectors);
+/* A = L L': L replaces the lower triangle of the matrix (n, n); the rest is not looked
+ * at. SL_ERROR_NUMBERS when A is not positive definite. */
+enum sl_status sl_cholesky_factor(struct sl_error *err, int n, double *a);
+/* Solves A X = B for B (n, columns) row-major, in place; `factor` as above. */
+void sl_cholesky_solve(int n, const double *factor, int columns, double *b);
 
 /* ---- worker threads (pool.c) ------------------------------------------------------- */
 
