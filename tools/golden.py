@@ -385,4 +385,5 @@ def main():
         raise SystemExit("the golden files are larger than 500 kB")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -194,7 +194,8 @@ enum sl_rng_stream {
     SL_RNG_LIMIT,       /* a: 0                                 b: position */
     SL_RNG_SYNTHETIC,   /* a: part                              b: picture */
     SL_RNG_PROBE,       /* a: epoch                             b: position */
-    SL_RNG_TEST         /* tests and benches only */
+    SL_RNG_TEST,        /* tests and benches only */
+    SL_RNG_SKETCH       /* a: 0                                 b: value block */
 };
 
 /* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).

@@ -131,6 +131,58 @@ enum sl_distill {
 };
 enum sl_teachers { SL_TEACHERS_FULL, SL_TEACHERS_ALL_LARGER };
 
+/* ---- gradient diagnostics (graddiag.c) --------------------------------------------- */
+
+/* Sums over one shared weight (out, in, kernel, kernel), or over all of them. Ring i
+ * holds the entries that lie in the block of width i and in no narrower one; ring n-1 is
+ * the narrowest block. Gradients are those of the weighted objective, without decay. */
+struct sl_grad_layer {
+    int param;                       /* of the net; -1: the total */
+    double published[SL_WIDTHS_MAX]; /* norm of the summed gradient on each nested block,
+                                        at most 1000   (spec 12.1) */
+    int64_t ring_size[SL_WIDTHS_MAX];
+    double sum_ring[SL_WIDTHS_MAX];                  /* squares of the summed gradient */
+    double own_ring[SL_WIDTHS_MAX][SL_WIDTHS_MAX];   /* of width i's own in ring j */
+    double own_within[SL_WIDTHS_MAX][SL_WIDTHS_MAX]; /* of width i's own where the blocks
+                                                        of i and j meet */
+    double inner[SL_WIDTHS_MAX][SL_WIDTHS_MAX];      /* <g_i, g_j>, i < j */
+};
+/* own[w], sum: the weight's gradient at full size in host memory, one for each of the
+ * first `active` widths and their sum. Pure. */
+void sl_grad_layer_measure(const struct sl_net *net, int param, int active,
+                           const float *const *own, const float *sum,
+                           struct sl_grad_layer *layer);
+/* Between the gradients of two widths, where both have entries; NaN when one is zero. */
+double sl_grad_cosine(const struct sl_grad_layer *layer, int i, int j);
+/* L2 of a width's own gradient. */
+double sl_grad_norm(const struct sl_grad_layer *layer, int width);
+/* The two largest singular values of m (rows, cols), the second 0 where there is none.
+ * With s = min(rows, cols): `gram` s * s and `values` s doubles of work space. */
+enum sl_status sl_grad_singular(struct sl_error *err, int rows, int cols, const float *m,
+                                double *gram, double *values, double singular[2]);
+
+enum { SL_GRAD_VALUES_MOST = 32768 };
+/* What was measured at one step. */
+struct sl_grad_record {
+    int active, n_layers;
+    struct sl_grad_layer *layers; /* shared conv and linear weights in the net's order */
+    struct sl_grad_layer total;   /* its `published` is not set */
+    double mean[SL_WIDTHS_MAX];   /* of `published` over the layers that count: those
+                                     below 1000 at every width; 1000 when none does */
+    int counted;
+    double ratio_a, ratio_b; /* mean[0] / mean[n-1]; sqrt(mean[0]^2 - mean[n-1]^2) /
+                                mean[n-1]; NaN with one width */
+    /* the last linear op of the head; -1: there is none */
+    int head, head_rows, head_cols;
+    double head_norm, singular[2];
+    /* its summed gradient, or where that has more than SL_GRAD_VALUES_MOST values a
+     * sketch: each value is added to one of so many buckets, with a sign; inner products
+     * stay what they were, on the average */
+    float *values;
+    int64_t n_values;
+    bool sketched;
+};
+
 /* ---- methods (methods.c) ----------------------------------------------------------- */
 
 /* How pictures become a loss: one const table, whose functions only this folder calls. */

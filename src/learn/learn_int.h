@@ -64,6 +64,31 @@ void sl_contrast_loss(const struct sl_contrast *contrast, const struct sl_query 
                       const struct sl_loss_weights *weights, float *diff_embedding,
                       struct sl_loss_values *values);
 
+/* ---- graddiag.c -------------------------------------------------------------------- */
+
+struct sl_graddiag {
+    const struct sl_net *net;
+    const struct sl_device *device;
+    void *block;                      /* kept[], in backend memory */
+    float *kept[SL_WIDTHS_MAX];       /* gradients as they stood after each width */
+    float *host[SL_WIDTHS_MAX], *sum; /* of one layer */
+    double *gram;
+    uint32_t *sketch;
+    struct sl_grad_record record;
+};
+/* Backend memory it takes. */
+size_t sl_graddiag_bytes(const struct sl_net *net);
+enum sl_status sl_graddiag_create(struct sl_error *err, const struct sl_net *net,
+                                  const struct sl_device *device,
+                                  struct sl_graddiag **diag);
+void sl_graddiag_destroy(struct sl_graddiag *diag);
+/* Keeps the flat gradients as they stand once `width` has joined them. */
+void sl_graddiag_keep(struct sl_graddiag *diag, int width, const float *diff);
+/* Fills the record from what was kept of the first `active` widths: sums over the widths
+ * so far or, with `apart`, gradients that were used up one after another. */
+enum sl_status sl_graddiag_finish(struct sl_error *err, struct sl_graddiag *diag,
+                                  int active, bool apart);
+
 /* ---- methods.c: what methods share ------------------------------------------------- */
 
 /* Hands out pieces of one block of device memory, each at a multiple of 64 bytes. With

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gradient diagnostics against numpy (tools/golden_graddiag.py): norms on the published
+ * blocks, rings, cosines, ratios and singular values, for sums that were kept one after
+ * another and for gradients that were used up apart; and what numpy cannot say: the
+ * sketch keeps inner products, one width alone has no ratio.
+ */
+#include "learn/learn_int.h"
+#include "netkit.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { SEED = 8, IMAGE = 16, DIM = 16, N = 4 };
+
+/* ---- the golden file --------------------------------------------------------------- */
+
+static char *golden_text;
+
+/* The numbers of a line of the golden file. */
+static void golden_values(const char *name, int n, double *values)
+{
+    char start[SL_NAME_MAX + 24];
+    snprintf(start, sizeof start, "\n%s ", name);
+    const char *at = strstr(golden_text, start);
+    if (at == NULL) {
+        fail_msg("the golden file has no \"%s\"", name);
+        return;
+    }
+    at += strlen(start);
+    for (int i = 0; i < n; i++) {
+        char *end = NULL;
+        values[i] = strtod(at, &end);
+        assert_ptr_not_equal(at, end);
+        at = end;
+    }
+    assert_int_equal(*at, '\n'); /* no number more */
+}
+
+static void read_golden(const char *name)
+{
+    struct sl_error err = {0};
+    const char *source = getenv("SLIMCLR_SOURCE");
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    char path[512];
+    struct sl_text text = {0};
+    snprintf(path, sizeof path, "%s/tests/golden/%s", source == NULL ? "." : source,
+             name);
+    kit_ok(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 20, &bytes, &size), &err);
+    sl_text_add(&text, "\n%s", (const char *)bytes);
+    golden_text = text.text;
+    sl_heap_free(bytes);
+}
+
+static void forget_golden(void)
+{
+    struct sl_text text = {.text = golden_text};
+    sl_text_finish(&text);
+    golden_text = NULL;
+}
+
+static void compare(const char *label, const char *what, int n, const double *ours)
+{
+    char name[SL_NAME_MAX + 20];
+    double expected[N * N] = {0};
+    snprintf(name, sizeof name, "%s%s", label, what);
+    golden_values(name, n, expected);
+    for (int i = 0; i < n; i++) {
+        bool same = isnan(expected[i])
+                        ? isnan(ours[i])
+                        : fabs(ours[i] - expected[i]) <= 2e-6 * fabs(expected[i]) + 2e-7;
+        if (!same) {
+            fail_msg("%s: number %d is %.9g instead of %.9g", name, i, ours[i],
+                     expected[i]);
+        }
+    }
+}
+
+static void compare_layer(const char *label, const struct sl_grad_layer *layer)
+{
+    double size[N], sum_ring[N], norm[N], own_ring[N * N], cosine[N * N];
+    for (int i = 0; i < N; i++) {
+        size[i] = (double)layer->ring_size[i];
+        sum_ring[i] = sqrt(layer->sum_ring[i]);
+        norm[i] = sl_grad_norm(layer, i);
+        for (int j = 0; j < N; j++) {
+            own_ring[i * N + j] = sqrt(layer->own_ring[i][j]);
+            cosine[i * N + j] = sl_grad_cosine(layer, i, j);
+        }
+    }
+    compare(label, ":size", N, size);
+    compare(label, ":sum_ring", N, sum_ring);
+    compare(label, ":norm", N, norm);
+    compare(label, ":own_ring", N * N, own_ring);
+    compare(label, ":cosine", N * N, cosine);
+}
+
+static void compare_record(const struct sl_net *net, const struct sl_grad_record *record)
+{
+    double counted = record->counted;
+    assert_int_equal(record->n_layers, 11);
+    for (int i = 0; i < record->n_layers; i++) {
+        const struct sl_grad_layer *layer = &record->layers[i];
+        const char *name = net->params[layer->param].name;
+        compare(name, ":published", N, layer->published);
+        compare_layer(name, layer);
+    }
+    compare_layer("total", &record->total);
+    compare("mean", "", N, record->mean);
+    compare("counted", "", 1, &counted);
+    compare("ratio_a", "", 1, &record->ratio_a);
+    compare("ratio_b", "", 1, &record->ratio_b);
+    assert_string_equal(net->params[record->head].name, "head.2.weight");
+    compare("singular", "", 2, record->singular);
+    compare("head_norm", "", 1, &record->head_norm);
+}
+
+/* ---- keyed gradients --------------------------------------------------------------- */
+
+static bool in_block(const struct sl_net *net, const struct sl_param *param, int width,
+                     int64_t i)
+{
+    int64_t inner = (int64_t)param->kernel * param->kernel;
+    int64_t cols = net->axes[param->axis_in].full;
+    return i / (cols * inner) < net->axes[param->axis_out].span[width].count &&
+           i / inner % cols < net->axes[param->axis_in].span[width].count;
+}
+
+/* A width's gradient of every weight, as the golden file's maker draws it. */
+static void keyed_gradient(const struct sl_net *net, int width, float *flat)
+{
+    uint32_t layer = 0;
+    for (int i = 0; i < net->n_params; i++) {
+        const struct sl_param *param = &net->params[i];
+        if (param->kind != SL_PARAM_WEIGHT) {
+            continue;
+        }
+        float *at = flat + param->offset;
+        float scale = (float)((layer != 3 ? 0.01 : 100.0) * (1 + width));
+        sl_rng_fill_normal(SEED, SL_RNG_TEST, 1000 + 8 * layer + (uint32_t)width, scale,
+                           param->count, at);
+        for (int64_t k = 0; k < param->count; k++) {
+            at[k] = in_block(net, param, width, k) ? at[k] : 0.0f;
+        }
+        layer++;
+    }
+}
+
+static void check_keyed(const char *device_name, bool apart)
+{
+    struct sl_error err = {0};
+    struct sl_device device = kit_device(device_name);
+    struct sl_net *net =
+        kit_resnet("resnet8-b8", "1,0.75,0.5,0.25", IMAGE, SL_HEAD_MLP, DIM);
+    struct sl_graddiag *diag = NULL;
+    float *sum = kit_alloc(&device, (size_t)net->total * sizeof *sum);
+    float *own = kit_alloc(&device, (size_t)net->total * sizeof *own);
+    kit_ok(sl_graddiag_create(&err, net, &device, &diag), &err);
+    for (int width = 0; width < N; width++) {
+        keyed_gradient(net, width, own);
+        (void)device.table->add(device.state, net->total, own, sum);
+        sl_graddiag_keep(diag, width, apart ? own : sum);
+    }
+    kit_ok(sl_graddiag_finish(&err, diag, N, apart), &err);
+    read_golden("graddiag-keyed.txt");
+    compare_record(net, &diag->record);
+    forget_golden();
+    /* Small enough to be kept as it is: the sum itself. */
+    const struct sl_param *head = &net->params[diag->record.head];
+    assert_false(diag->record.sketched);
+    assert_int_equal(diag->record.n_values, head->count);
+    for (int64_t i = 0; i < head->count; i++) {
+        assert_true(fabs((double)diag->record.values[i] - sum[head->offset + i]) < 1e-6);
+    }
+    sl_graddiag_destroy(diag);
+    device.table->free(device.state, sum);
+    device.table->free(device.state, own);
+    sl_net_destroy(net);
+    sl_device_close(&device);
+}
+
+static void test_keyed(void **state)
+{
+    (void)state;
+    for (int i = 0; sl_backend_name(i) != NULL; i++) {
+        check_keyed(sl_backend_name(i), false);
+        check_keyed(sl_backend_name(i), true);
+    }
+}
+
+/* ---- fewer widths ------------------------------------------------------------------ */
+
+/* During slow start the narrow widths have no gradient: nested blocks of the full width's
+ * are measured all the same, cosines are not defined. */
+static void test_one_active(void **state)
+{
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_device device = kit_device("ref");
+    struct sl_net *net = kit_resnet("resnet8-b8", "1,0.5", IMAGE, SL_HEAD_LINEAR, DIM);
+    struct sl_graddiag *diag = NULL;
+    float *own = kit_alloc(&device, (size_t)net->total * sizeof *own);
+    kit_ok(sl_graddiag_create(&err, net, &device, &diag), &err);
+    keyed_gradient(net, 0, own);
+    sl_graddiag_keep(diag, 0, own);
+    kit_ok(sl_graddiag_finish(&err, diag, 1, false), &err);
+    const struct sl_grad_record *record = &diag->record;
+    assert_int_equal(record->active, 1);
+    assert_string_equal(net->params[record->head].name, "head.0.weight");
+    for (int i = 0; i < record->n_layers; i++) {
+        const struct sl_grad_layer *layer = &record->layers[i];
+        double whole = sqrt(layer->sum_ring[0] + layer->sum_ring[1]);
+        assert_true(fabs(sl_grad_norm(layer, 0) - whole) <= 1e-9 * whole);
+        assert_true(fabs(layer->published[0] - fmin(whole, 1000.0)) <= 1e-9 * whole);
+        assert_true(layer->published[1] > 0.0 && sl_grad_norm(layer, 1) == 0.0);
+        assert_true(isnan(sl_grad_cosine(layer, 0, 1)));
+        assert_true(fabs(sl_grad_cosine(layer, 0, 0) - 1.0) < 1e-12);
+    }
+    assert_true(record->ratio_a > 1.0);
+    sl_graddiag_destroy(diag);
+    sl_net_destroy(net);
+
+    /* All too large: no tensor counts, and the mean is the clamp. A net of one width has
+     * no ratio. */
+    net = kit_resnet("resnet8-b8", "1", IMAGE, SL_HEAD_NONE, DIM);
+    kit_ok(sl_graddiag_create(&err, net, &device, &diag), &err);
+    for (int64_t i = 0; i < net->total; i++) {
+        own[i] = 1e6f;
+    }
+    sl_graddiag_keep(diag, 0, own);
+    kit_ok(sl_graddiag_finish(&err, diag, 1, false), &err);
+    assert_int_equal(diag->record.counted, 0);
+    assert_true(diag->record.mean[0] == 1000.0);
+    assert_true(isnan(diag->record.ratio_a) && isnan(diag->record.ratio_b));
+    assert_int_equal(diag->record.head, -1);
+    sl_graddiag_destroy(diag);
+    sl_net_destroy(net);
+    device.table->free(device.state, own);
+    sl_device_close(&device);
+}
+
+/* ---- the head's gradient ----------------------------------------------------------- */
+
+/* The singular values of a matrix and of its transpose are those it was made with. */
+static void test_singular(void **state)
+{
+    (void)state;
+    enum { ROWS = 12, COLS = 30 };
+    struct sl_error err = {0};
+    float m[ROWS * COLS], transposed[COLS * ROWS];
+    double gram[ROWS * ROWS], values[ROWS], singular[2];
+    for (int i = 0; i < ROWS; i++) {
+        for (int j = 0; j < COLS; j++) { /* 3 u v' + 2 x y', u and x, v and y orthogonal
+                                          */
+            double u = i < ROWS / 2 ? 1 : -1, x = i % 2 == 0 ? 1 : -1;
+            double v = j < COLS / 2 ? 1 : -1, y = 1;
+            double value = (3 * u * v + 2 * x * y) / sqrt((double)ROWS * COLS);
+            m[i * COLS + j] = transposed[j * ROWS + i] = (float)value;
+        }
+    }
+    kit_ok(sl_grad_singular(&err, ROWS, COLS, m, gram, values, singular), &err);
+    assert_true(fabs(singular[0] - 3) < 1e-6 && fabs(singular[1] - 2) < 1e-6);
+    kit_ok(sl_grad_singular(&err, COLS, ROWS, transposed, gram, values, singular), &err);
+    assert_true(fabs(singular[0] - 3) < 1e-6 && fabs(singular[1] - 2) < 1e-6);
+    kit_ok(sl_grad_singular(&err, 1, COLS, m, gram, values, singular), &err);
+    assert_true(singular[0] > 0.1 && singular[1] == 0.0);
+}
+
+static double inner(int64_t n, const float *a, const float *b)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += (double)a[i] * b[i];
+    }
+    return sum;
+}
+
+/* A head of more values than a record holds: the sketch of two gradients has their inner
+ * product and their norms. */
+static void test_sketch(void **state)
+{
+    (void)state;
+    enum { WIDE = 520, FEATURES = 128 };
+    struct sl_error err = {0};
+    struct sl_device device = kit_device("ref");
+    struct sl_net *net = kit_resnet("resnet8-b32", "1", 8, SL_HEAD_LINEAR, WIDE);
+    struct sl_graddiag *diag = NULL;
+    float *flat = kit_alloc(&device, (size_t)net->total * sizeof *flat);
+    float *sketches = kit_alloc(&device, 2 * SL_GRAD_VALUES_MOST * sizeof *sketches);
+    float *wholes = kit_alloc(&device, 2 * sizeof *wholes * WIDE * FEATURES);
+    kit_ok(sl_graddiag_create(&err, net, &device, &diag), &err);
+    const struct sl_param *head = &net->params[diag->record.head];
+    assert_int_equal(head->count, WIDE * FEATURES);
+    assert_true(diag->record.sketched);
+    assert_int_equal(diag->record.n_values, SL_GRAD_VALUES_MOST);
+    for (uint32_t i = 0; i < 2; i++) {
+        float *at = flat + head->offset;
+        /* Half of each is common to both. */
+        sl_rng_fill_normal(SEED, SL_RNG_TEST, 5, 0.1f, head->count / 2, at);
+        sl_rng_fill_normal(SEED, SL_RNG_TEST, 6 + i, 0.1f, head->count - head->count / 2,
+                           at + head->count / 2);
+        sl_graddiag_keep(diag, 0, flat);
+        kit_ok(sl_graddiag_finish(&err, diag, 1, false), &err);
+        memcpy(sketches + i * SL_GRAD_VALUES_MOST, diag->record.values,
+               SL_GRAD_VALUES_MOST * sizeof *sketches);
+        memcpy(wholes + i * head->count, at, (size_t)head->count * sizeof *wholes);
+        assert_true(fabs(diag->record.head_norm - sqrt(inner(head->count, at, at))) <
+                    1e-6);
+    }
+    for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 2; j++) {
+            double whole =
+                inner(head->count, wholes + i * head->count, wholes + j * head->count);
+            double sketch = inner(SL_GRAD_VALUES_MOST, sketches + i * SL_GRAD_VALUES_MOST,
+                                  sketches + j * SL_GRAD_VALUES_MOST);
+            assert_true(fabs(whole - sketch) <
+                        0.03 * inner(head->count, wholes, wholes)); /* 4 deviations */
+        }
+    }
+    sl_graddiag_destroy(diag);
+    device.table->free(device.state, flat);
+    device.table->free(device.state, sketches);
+    device.table->free(device.state, wholes);
+    sl_net_destroy(net);
+    sl_device_close(&device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keyed),
+        cmocka_unit_test(test_one_active),
+        cmocka_unit_test(test_singular),
+        cmocka_unit_test(test_sketch),
+    };
+    return cmocka_run_group_tests_name("gradients", tests, NULL, NULL);
+}
