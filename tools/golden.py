@@ -106,9 +106,10 @@ def at(width, channels):
 
 
 class Net:
-    """resnet8-b8 with the small stem and a two-layer head: names, shapes and start."""
+    """resnet8-b8 with the small stem and a head of two layers, or of one: names, shapes
+    and start."""
 
-    def __init__(self, block):
+    def __init__(self, block="basic", linear_head=False):
         self.block = block
         self.params, self.owner, self.norms, self.blocks = {}, {}, [], []
         self.conv("encoder.conv1", 3, BASE, 3)
@@ -127,8 +128,11 @@ class Net:
             self.blocks.append((name, 1 if stage == 1 else 2, out != channels))
             channels = out
         self.features = channels
-        self.linear("head.0", channels, channels)
-        self.linear("head.2", channels, DIM)
+        if linear_head:
+            self.linear("head.0", channels, DIM)
+        else:
+            self.linear("head.0", channels, channels)
+            self.linear("head.2", channels, DIM)
 
     def add(self, name, shape, values, owner=-1):
         tensor = torch.tensor(values.astype(numpy.float64).reshape(shape))
@@ -212,8 +216,11 @@ def embed(net, params, stats, width, groups, x):
         x = torch.relu(x + y)
     x = x.mean(dim=(2, 3))
     d = at(width, net.features)
-    x = torch.relu(x @ params["head.0.weight"][:d, :d].T + params["head.0.bias"][:d])
-    x = x @ params["head.2.weight"][:, :d].T + params["head.2.bias"]
+    last = "head.0"
+    if "head.2.weight" in params:
+        x = torch.relu(x @ params["head.0.weight"][:d, :d].T + params["head.0.bias"][:d])
+        last = "head.2"
+    x = x @ params[f"{last}.weight"][:, :d].T + params[f"{last}.bias"]
     return x / x.norm(dim=1, keepdim=True)
 
 
@@ -263,9 +270,9 @@ def rate(step):
 # ---- three steps ---------------------------------------------------------------------
 
 
-def run(form, teachers, groups, alpha, tau, block, gradient=True):
+def run(form, teachers, groups, alpha, tau, block, gradient=True, watch=None):
     """All tensors of a case by name. gradient=False leaves distillation out of the
-    gradient: what a defect there would give."""
+    gradient: what a defect there would give. `watch` is told each width's gradients."""
     net = Net(block)
     params = net.params
     target = {name: p.detach().clone() for name, p in params.items()}
@@ -320,6 +327,8 @@ def run(form, teachers, groups, alpha, tau, block, gradient=True):
             numbers["grad_norm"][w] = math.sqrt(sum(float((g * g).sum()) for g in grads
                                                     if g is not None))
             total = total + mine
+            if watch is not None:
+                watch(step, w, dict(zip(params, grads)))
         for p in params.values():
             p.grad = None
         total.backward()

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Writes tests/golden/graddiag-*.txt: what src/learn/graddiag.c measures, by numpy.
 
-Written from the specification (sections 12 and 16.8) alone, on whole arrays and with
+Written from the specification (sections 12, 16.8) alone, on whole arrays and with
 numpy's own decompositions. The gradients of case "keyed" are keyed random numbers on each
 width's block of every weight of the tiny net of golden.py; one layer is so large that the
-clamp leaves it out.
+clamp leaves it out. Those of case "step" are PyTorch's of the second step of golden.py's
+first case, in which all widths take part.
 
     python3 tools/golden_graddiag.py [tests/golden]
 
@@ -44,6 +45,19 @@ def keyed_gradients(net):
                                    int(numpy.prod(shape)))
             own[name] = numpy.where(block(shape, name, width), values.reshape(shape), 0)
         widths.append({n: v.astype(numpy.float64) for n, v in own.items()})
+    return widths
+
+
+def step_gradients():
+    widths = []
+
+    def watch(step, width, grads):
+        if step == 1:
+            assert width == len(widths)
+            widths.append({n: g.numpy() for n, g in grads.items()
+                           if n.endswith(".weight")})
+
+    golden.run(*golden.CASES[0], watch=watch)
     return widths
 
 
@@ -113,9 +127,11 @@ def measures(widths, head):
 
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden")
-    path = folder / "graddiag-keyed.txt"
-    path.write_text(measures(keyed_gradients(golden.Net()), "head.2.weight"))
-    print(f"{path}: {path.stat().st_size} bytes")
+    for name, widths in (("keyed", keyed_gradients(golden.Net())),
+                         ("step", step_gradients())):
+        path = folder / f"graddiag-{name}.txt"
+        path.write_text(measures(widths, "head.2.weight"))
+        print(f"{path}: {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -201,6 +201,11 @@ const struct sl_method_info *sl_method_info(const struct sl_method *method);
 
 /* ---- trainer (trainer.c) ----------------------------------------------------------- */
 
+/* When parameters move: once a batch by the sum of all widths' gradients, or after each
+ * width by its own (spec 13, 19.2): the next width then runs on what the last one left;
+ * target and keys are made once a batch, before the first. */
+enum sl_update { SL_UPDATE_JOINT, SL_UPDATE_PER_WIDTH };
+
 struct sl_trainer_config {
     const struct sl_method *method;
     int batch;
@@ -220,6 +225,8 @@ struct sl_trainer_config {
     double distill_temperature; /* tau, student and teacher */
     double width_weights[SL_WIDTHS_MAX];
     enum sl_dtype type; /* compute type of feature maps: SL_F32 or SL_BF16 */
+    enum sl_update update;
+    int64_t grad_every; /* steps between measures of the gradients; 0 = none */
     int skip_nonfinite; /* that many steps in a row may be discarded; 0 = none */
     bool reuse_off;     /* plans without memory reuse, for tests */
 };
@@ -255,12 +262,21 @@ void sl_trainer_destroy(struct sl_trainer *trainer);
 /* One step as spec section 8 orders it; of MoCo v2, view 0 is the query, view 1 the key.
  * A loss or gradient that is not finite: nothing is updated (parameters, queue,
  * statistics of this step excepted as documented) and SL_ERROR_NUMBERS names step, width
- * and first tensor, unless skip_nonfinite allows it. */
+ * and first tensor, unless skip_nonfinite allows it. With PER_WIDTH the updates after
+ * wider widths of the batch stay. */
 enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
                                const struct sl_batch *batch,
                                struct sl_step_numbers *numbers);
 /* Steps done so far. */
 int64_t sl_trainer_steps(const struct sl_trainer *trainer);
+/* Called after each width's update of PER_WIDTH, within the step; a failure ends the
+ * step. NULL: nobody. */
+typedef enum sl_status (*sl_updated_fn)(struct sl_error *err, void *context, int width);
+void sl_trainer_on_update(struct sl_trainer *trainer, sl_updated_fn updated,
+                          void *context);
+/* What the last step's gradients were like, or NULL when it was not measured; valid until
+ * the next step. A step has the same bits measured or not. */
+const struct sl_grad_record *sl_trainer_gradients(const struct sl_trainer *trainer);
 /* Everything that determines what follows, as tensors that view the trainer's memory:
  * online parameters and statistics ("encoder.…", "head.…"), "target.…", "slot.…", what
  * the method remembers ("queue", "queue.position"), "step" (I64 of one). Restoring =
@@ -275,6 +291,7 @@ struct sl_stats *sl_trainer_stats(struct sl_trainer *trainer);
 /* Bytes of backend memory: parameters and slots, shared block of plans, method memory. */
 struct sl_trainer_memory {
     size_t params, block, method;
+    size_t measure; /* gradients of each width, when they are measured */
 };
 struct sl_trainer_memory sl_trainer_memory(const struct sl_trainer *trainer);
 /* The same sizes without creating a trainer (for `plan`). */

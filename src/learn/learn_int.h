@@ -169,6 +169,10 @@ struct sl_trainer {
     int64_t step;
     int skipped; /* steps discarded in a row */
     struct sl_step_times times;
+    struct sl_graddiag *graddiag; /* NULL: gradients are not measured */
+    bool measured;                /* at the present step */
+    sl_updated_fn updated;        /* NULL: nobody asked */
+    void *updated_context;
 };
 
 /* Refuses a value outside low … high, or one that is not a number (SL_ERROR_USAGE). */

@@ -105,6 +105,9 @@ static enum sl_status allocate(struct sl_error *err, struct sl_trainer *trainer)
     SL_TRY(table->alloc(err, device->state, "queue, embeddings and logits",
                         trainer->method_bytes, &trainer->method_block));
     (void)lay_out(trainer, trainer->method_block);
+    if (trainer->config.grad_every > 0) {
+        SL_TRY(sl_graddiag_create(err, trainer->net, device, &trainer->graddiag));
+    }
     return sl_heap_alloc(err, "order of the rows", trainer->config.batch, sizeof(int32_t),
                          &trainer->order);
 }
@@ -170,6 +173,7 @@ void sl_trainer_destroy(struct sl_trainer *trainer)
         sl_plan_destroy(trainer->plan[width]);
     }
     sl_plan_destroy(trainer->target_plan);
+    sl_graddiag_destroy(trainer->graddiag);
     sl_optim_destroy(trainer->optim);
     sl_params_destroy(trainer->params);
     sl_params_destroy(trainer->target);
@@ -209,8 +213,26 @@ static void copy_stats(struct sl_trainer *trainer, bool restore)
     }
 }
 
+/* An update between the widths of a batch. Whatever once had a gradient moves, by its
+ * momentum and decay at least, other widths' private parameters included (spec 19.2). */
+static enum sl_status update_after_width(struct sl_error *err, struct sl_trainer *trainer,
+                                         int width, double lr)
+{
+    const struct sl_trainer_config *config = &trainer->config;
+    int before = trainer->step == 0
+                     ? 0
+                     : sl_widths_active(&trainer->net->widths, config->slow_start_step,
+                                        trainer->step - 1);
+    double start_time = sl_clock();
+    sl_optim_update(trainer->optim, lr, 0, width < before ? before : width + 1);
+    trainer->times.update += sl_clock() - start_time;
+    return trainer->updated == NULL
+               ? SL_OK
+               : trainer->updated(err, trainer->updated_context, width);
+}
+
 /* Target and keys, then width by width forward, losses and backward, widest first: the
- * gradients of the step are in params->diff. */
+ * gradients of the step are in params->diff, unless each was used up by an update. */
 static enum sl_status gradients(struct sl_error *err, struct sl_trainer *trainer,
                                 const struct sl_batch *batch,
                                 struct sl_step_numbers *numbers)
@@ -221,15 +243,30 @@ static enum sl_status gradients(struct sl_error *err, struct sl_trainer *trainer
     trainer->times = (struct sl_step_times){.keys = now - start_time};
     for (int width = 0; width < numbers->active; width++) {
         start_time = now;
-        /* Here params->diff is the sum over the wider widths: what a measure of this
-         * width's own gradient must put aside. */
         SL_TRY(trainer->method->width(err, trainer, width, numbers));
-        /* Here this width's gradient has joined it. An update after each width, instead
-         * of one for all of them, belongs at this place. */
         now = sl_clock();
         trainer->times.width[width] = now - start_time;
+        if (trainer->measured) {
+            sl_graddiag_keep(trainer->graddiag, width, trainer->params->diff);
+        }
+        if (trainer->config.update == SL_UPDATE_PER_WIDTH) {
+            SL_TRY(update_after_width(err, trainer, width, numbers->lr));
+        }
+        now = sl_clock();
     }
     return SL_OK;
+}
+
+/* A measure that fails is left out; it is no reason to end a run. */
+static void measure(struct sl_trainer *trainer, int active)
+{
+    struct sl_error err = {0};
+    if (sl_graddiag_finish(&err, trainer->graddiag, active,
+                           trainer->config.update == SL_UPDATE_PER_WIDTH) != SL_OK) {
+        sl_log(SL_LOG_WARNING, "step %lld: gradients were not measured: %s",
+               (long long)trainer->step, err.text);
+        trainer->measured = false;
+    }
 }
 
 enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
@@ -247,9 +284,12 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
     numbers->lr = sl_lr_at(&config->lr, trainer->step);
     numbers->active =
         sl_widths_active(&trainer->net->widths, config->slow_start_step, trainer->step);
+    trainer->measured =
+        trainer->graddiag != NULL && (trainer->step + 1) % config->grad_every == 0;
     copy_stats(trainer, false);
     enum sl_status status = gradients(err, trainer, batch, numbers);
     if (status != SL_OK) {
+        trainer->measured = false;
         sl_optim_discard(trainer->optim);
         copy_stats(trainer, true);
         if (status != SL_ERROR_NUMBERS || trainer->skipped >= config->skip_nonfinite) {
@@ -264,19 +304,36 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
         return SL_OK;
     }
     trainer->skipped = 0;
+    if (trainer->measured) {
+        measure(trainer, numbers->active);
+    }
     double start_time = sl_clock();
-    sl_optim_update(trainer->optim, numbers->lr, 0, numbers->active);
+    if (config->update == SL_UPDATE_JOINT) {
+        sl_optim_update(trainer->optim, numbers->lr, 0, numbers->active);
+    }
     if (trainer->method->after != NULL) {
         trainer->method->after(trainer);
     }
     trainer->step++;
-    trainer->times.update = sl_clock() - start_time;
+    trainer->times.update += sl_clock() - start_time;
     return SL_OK;
 }
 
 int64_t sl_trainer_steps(const struct sl_trainer *trainer)
 {
     return trainer->step;
+}
+
+void sl_trainer_on_update(struct sl_trainer *trainer, sl_updated_fn updated,
+                          void *context)
+{
+    trainer->updated = updated;
+    trainer->updated_context = context;
+}
+
+const struct sl_grad_record *sl_trainer_gradients(const struct sl_trainer *trainer)
+{
+    return trainer->measured ? &trainer->graddiag->record : NULL;
 }
 
 /* ---- state ------------------------------------------------------------------------- */
@@ -335,7 +392,8 @@ struct sl_trainer_memory sl_trainer_memory(const struct sl_trainer *trainer)
     return (struct sl_trainer_memory){
         .params = floats * sizeof(float) + sl_optim_bytes(&trainer->config.optim, net),
         .block = trainer->block_bytes,
-        .method = trainer->method_bytes};
+        .method = trainer->method_bytes,
+        .measure = trainer->config.grad_every > 0 ? sl_graddiag_bytes(net) : 0};
 }
 
 enum sl_status sl_trainer_plan_memory(struct sl_error *err,

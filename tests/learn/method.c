@@ -6,11 +6,8 @@
  * distillation and one and two norm groups, on each backend. Per tensor max|a-b| <= 1e-4
  * max|b| + 1e-6.
  */
+#include "goldenkit.h"
 #include "learn/learn.h"
-#include "netkit.h"
-
-#include <math.h>
-#include <stdlib.h>
 
 enum { SEED = 8, IMAGE = 16, DIM = 16, BATCH = 8, QUEUE = 16, STEPS = 3, SLOW_START = 1 };
 enum { PICTURES = BATCH * IMAGE * IMAGE * 3 };
@@ -37,41 +34,6 @@ static const struct golden_case cases[] = {
     {"slimclr-cifar", SL_DISTILL_SEED, SL_TEACHERS_FULL, 1, 0.5, 5.0,
      SL_BLOCK_SLIMCLR_CIFAR},
 };
-
-/* ---- the golden files -------------------------------------------------------------- */
-
-static char *read_golden(const char *name, int64_t *size)
-{
-    struct sl_error err = {0};
-    const char *source = getenv("SLIMCLR_SOURCE");
-    unsigned char *bytes;
-    char path[512];
-
-    snprintf(path, sizeof path, "%s/tests/golden/%s", source == NULL ? "." : source,
-             name);
-    kit_ok(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 20, &bytes, size), &err);
-    return (char *)bytes;
-}
-
-/* The next tensor of a case's file; the format is described in tools/golden.py. */
-static const char *read_tensor(const char *at, int64_t count, float *values)
-{
-    float scale;
-
-    memcpy(&scale, at, sizeof scale);
-    at += sizeof scale;
-    if (scale == 0.0f) {
-        memcpy(values, at, (size_t)count * sizeof *values);
-        return at + count * (int64_t)sizeof *values;
-    }
-    for (int64_t i = 0; i < count; i++) {
-        int16_t rounded;
-        memcpy(&rounded, at, sizeof rounded);
-        at += sizeof rounded;
-        values[i] = (float)rounded * scale;
-    }
-    return at;
-}
 
 /* ---- a run ------------------------------------------------------------------------- */
 
@@ -205,14 +167,15 @@ static void compare_case(const char *device, const struct golden_case *c)
     enum { LARGEST = 32 * 32 * 9 };
     static float golden[LARGEST], ours[LARGEST];
     struct run run;
-    char file[64], name[SL_NAME_MAX];
+    char file[64], where[80], name[SL_NAME_MAX];
     int64_t size, names_size;
     double worst = 0;
     int n_tensors = 0;
 
     snprintf(file, sizeof file, "mocov2-%s-g%d.bin", c->name, c->groups);
-    char *names = read_golden("mocov2.txt", &names_size);
-    char *bytes = read_golden(file, &size);
+    snprintf(where, sizeof where, "%s on %s", file, device);
+    char *names = golden_read("mocov2.txt", &names_size);
+    char *bytes = golden_read(file, &size);
     run_start(&run, device, c);
     run_steps(&run);
     const char *at = bytes;
@@ -220,20 +183,9 @@ static void compare_case(const char *device, const struct golden_case *c)
         int count;
         assert_int_equal(sscanf(line, "%127s %d", name, &count), 2);
         assert_in_range(count, 1, LARGEST);
-        at = read_tensor(at, count, golden);
+        at = golden_tensor(at, count, golden);
         find_ours(&run, name, count, ours);
-        double largest = 0, difference = 0;
-        for (int i = 0; i < count; i++) {
-            largest = fmax(largest, fabs((double)golden[i]));
-            double d = fabs((double)golden[i] - ours[i]);
-            difference = d <= difference ? difference : d; /* a NaN sticks */
-        }
-        double tolerance = 1e-4 * largest + 1e-6;
-        if (!(difference <= tolerance)) {
-            fail_msg("%s on %s: %s differs by %g, allowed is %g", file, device, name,
-                     difference, tolerance);
-        }
-        worst = fmax(worst, difference / tolerance);
+        worst = fmax(worst, golden_compare(where, name, count, golden, ours));
         n_tensors++;
     }
     assert_ptr_equal(at, bytes + size);
@@ -241,8 +193,8 @@ static void compare_case(const char *device, const struct golden_case *c)
     assert_int_equal(n_tensors, run.net->n_params +
                                     2 * run.net->n_norms * run.net->widths.n +
                                     2 * run.net->n_norms + 1 + STEPS * 7);
-    print_message("%s on %s: %d tensors, worst at %.2f of the tolerance\n", file, device,
-                  n_tensors, worst);
+    print_message("%s: %d tensors, worst at %.2f of the tolerance\n", where, n_tensors,
+                  worst);
     run_end(&run);
     sl_heap_free(names);
     sl_heap_free(bytes);
