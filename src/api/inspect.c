@@ -136,9 +136,10 @@ static enum sl_status plan_json(struct sl_error *err, const struct outline *outl
     json_object_set_new(root, "params_bytes", json_integer((json_int_t)memory->params));
     json_object_set_new(root, "block_bytes", json_integer((json_int_t)memory->block));
     json_object_set_new(root, "method_bytes", json_integer((json_int_t)memory->method));
-    json_object_set_new(
-        root, "total_bytes",
-        json_integer((json_int_t)(memory->params + memory->block + memory->method)));
+    json_object_set_new(root, "measure_bytes", json_integer((json_int_t)memory->measure));
+    json_object_set_new(root, "total_bytes",
+                        json_integer((json_int_t)(memory->params + memory->block +
+                                                  memory->method + memory->measure)));
     return api_json_add(err, text, root);
 }
 
@@ -174,7 +175,8 @@ static void plan_table(const struct outline *outline, const struct width_plan *r
     sl_text_add(text, "one block for a step, used by all widths in turn: %s\n", a);
     megabytes(a, sizeof a, memory->method);
     sl_text_add(text, "queue, logits, views: %s\n", a);
-    megabytes(a, sizeof a, memory->params + memory->block + memory->method);
+    megabytes(a, sizeof a,
+              memory->params + memory->block + memory->method + memory->measure);
     sl_text_add(text, "total: %s\n", a);
 }
 

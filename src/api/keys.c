@@ -188,6 +188,9 @@ static const struct sl_key training_keys[] = {
      .argument = "MODE",
      .help = "Loss weights: uniform share width width-mean dominant cumulative "
              "dominant-max, 0-7, or a list."},
+    {.name = "update", .type = SL_KEY_CHOICE, .initial = "joint",
+     .choices = "joint|per-width", .argument = "WHEN",
+     .help = "One update a batch from all widths' gradients, or one after each width."},
     {.name = "skip-nonfinite", .type = SL_KEY_INT, .initial = "0", .low = 0,
      .high = 1000000, .argument = "N",
      .help = "Steps in a row with a number that is not finite to discard before "
@@ -226,6 +229,13 @@ static const struct sl_key training_keys[] = {
     {.name = "log-every", .type = SL_KEY_INT, .initial = "20", .low = 1,
      .high = 1000000, .argument = "N",
      .help = "Steps between metric lines."},
+    {.name = "grad-diag", .type = SL_KEY_TEXT, .initial = "off",
+     .argument = "every=N",
+     .help = "Measure gradients by width and layer every N steps (graddiag.jsonl); on = "
+             "every=100."},
+    {.name = "snapshots", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Keep the parameters of every epoch's end in RUN/snapshots, for "
+             "`analyse trajectory`."},
     {.name = "resume", .type = SL_KEY_TEXT, .initial = "", .argument = "[=PATH]",
      .help = "Go on from the run's last checkpoint, or from PATH."},
     {.name = "overwrite", .type = SL_KEY_BOOL, .initial = "no",
@@ -475,7 +485,8 @@ static const char *const free_keys[] = {
     "init-from",  "device",        "threads",          "workers",  "eval-data",
     "eval-every", "save-every",    "save-steps",       "keep",     "log-every",
     "resume",     "overwrite",     "stop-on-collapse", "json",     "quiet",
-    "verbose",    "deterministic", "cache-dir",        "no-cache",
+    "verbose",    "deterministic", "cache-dir",        "no-cache", "grad-diag",
+    "snapshots",
 };
 
 struct part {

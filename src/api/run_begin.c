@@ -73,6 +73,13 @@ enum sl_status api_run_clear(struct sl_error *err, const struct api_run *run)
             (void)sl_file_remove(path);
         }
     }
+    for (int i = 0; api_run_gradients_file(i) != NULL; i++) {
+        if (sl_path_join(path, sizeof path, run->directory, api_run_gradients_file(i))) {
+            (void)sl_file_remove(path);
+        }
+    }
+    SL_TRY(api_run_snapshots_path(err, run, path));
+    sl_snapshot_cut(path, -1);
     if (sl_path_kind(run->checkpoints) != SL_PATH_DIRECTORY) {
         return SL_OK;
     }

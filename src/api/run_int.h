@@ -49,6 +49,13 @@ struct api_run {
     bool collapse_said;
     struct sl_file_log *bad_log; /* bad_files.txt, once there is something to write */
     int64_t bad_written;
+    /* graddiag.jsonl and the files beside it; NULL until the first measure */
+    struct sl_file_log *gradients, *gradients_text, *gradients_head;
+    int64_t gradients_kept; /* records that were there when the run began */
+    /* a snapshot's tensors; empty: no snapshots are kept */
+    struct sl_named_list snapshot;
+    int64_t snapshot_step;
+    char snapshots[RUN_PATH_LENGTH];
 };
 
 /* run_begin.c: the DATA arguments or key "data"; the directory, refused when it may not
@@ -71,6 +78,23 @@ enum sl_status api_run_recall_bad_files(struct sl_error *err, struct api_run *ru
 void api_run_forget_bad_files(const struct api_run *run);
 /* The position in epochs after `step` steps. */
 double api_run_epoch(const struct api_run *run, int64_t step);
+
+/* run_gradients.c: graddiag.jsonl and the files beside it. Opening cuts back what was
+ * written after the step that a run goes on from; writing does nothing after a step that
+ * was not measured. */
+enum sl_status api_run_open_gradients(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_write_gradients(struct sl_error *err, struct api_run *run);
+void api_run_close_gradients(struct api_run *run);
+/* The files' names, NULL past the end. */
+const char *api_run_gradients_file(int i);
+
+/* run_snapshots.c: with key "snapshots", the parameters at the start and at the end of
+ * every epoch, each file whole; with an update after each width, one a width. What was
+ * taken after the step that a run goes on from is removed. */
+enum sl_status api_run_open_snapshots(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_take_snapshot(struct sl_error *err, struct api_run *run);
+enum sl_status api_run_snapshots_path(struct sl_error *err, const struct api_run *run,
+                                      char path[RUN_PATH_LENGTH]);
 
 /* run_words.c */
 void api_run_say_start(const struct api_run *run);

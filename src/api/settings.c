@@ -12,7 +12,8 @@
 enum {
     LARGE_SIDE_DEFAULT = 224,
     SHORT_RUN_STEPS = 20000, /* below it the key encoder follows faster */
-    QUEUE_MOST = 65536
+    QUEUE_MOST = 65536,
+    GRAD_EVERY = 100 /* as published (spec 12.1) */
 };
 
 int api_workers(const struct sl_conf *conf)
@@ -319,6 +320,25 @@ static enum sl_distill distill_of(const char *word)
     return SL_DISTILL_NONE;
 }
 
+/* "off", "on", "every=N" or N, as steps between measures; 0 = none. */
+static enum sl_status parse_grad_diag(struct sl_error *err, const char *text,
+                                      int64_t *every)
+{
+    static const char prefix[] = "every=";
+    const char *number =
+        strncmp(text, prefix, strlen(prefix)) == 0 ? text + strlen(prefix) : text;
+    bool off = strcmp(text, "off") == 0 || strcmp(text, "no") == 0;
+    bool on = strcmp(text, "on") == 0 || strcmp(text, "yes") == 0;
+    *every = on ? GRAD_EVERY : 0;
+    if (!on && !off && (!sl_parse_int(number, every) || *every < 0)) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--grad-diag '%s': not an interval; give every=N with N steps "
+                       "between measures, on (every=%d) or off",
+                       text, (int)GRAD_EVERY);
+    }
+    return SL_OK;
+}
+
 /* The largest multiple of the batch up to min(65536, N/4), at least one batch. */
 static int64_t queue_length(int64_t count, int64_t batch)
 {
@@ -417,6 +437,10 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
         trainer->distill == SL_DISTILL_NONE ? 0.0 : sl_conf_real(conf, "distill-weight");
     trainer->distill_temperature = sl_conf_real(conf, "distill-temp");
     trainer->skip_nonfinite = (int)sl_conf_int(conf, "skip-nonfinite");
+    trainer->update = strcmp(sl_conf_text(conf, "update"), "per-width") == 0
+                          ? SL_UPDATE_PER_WIDTH
+                          : SL_UPDATE_JOINT;
+    SL_TRY(parse_grad_diag(err, sl_conf_text(conf, "grad-diag"), &trainer->grad_every));
     SL_TRY(sl_width_weights_parse(err, sl_conf_text(conf, "width-weights"),
                                   &settings->resnet.widths, trainer->width_weights));
     settings->log_every = (int)sl_conf_int(conf, "log-every");

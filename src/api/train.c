@@ -354,6 +354,8 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
                            run->conf, &view, eval_data, run->settings.workers, knn));
     }
     SL_TRY(api_run_write_bad_files(err, run));
+    SL_TRY(api_run_write_gradients(err, run));
+    SL_TRY(api_run_take_snapshot(err, run));
     if (logged || judged) {
         SL_TRY(log_step(err, run, numbers, judged ? knn : NULL));
     }
@@ -460,7 +462,9 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     SL_TRY(sl_file_log_open(err, path, &run->log));
     api_log_tee(run->log);
     SL_TRY(api_run_open_metrics(err, run));
+    SL_TRY(api_run_open_gradients(err, run));
     api_run_say_start(run);
+    SL_TRY(api_run_open_snapshots(err, run));
     if (run->settings.trainer.total_steps == 0) {
         sl_log(SL_LOG_INFO, "run:    no steps: the untrained checkpoint is written");
         SL_TRY(api_run_save(err, run, true));
@@ -508,6 +512,8 @@ out:
         sl_metrics_close(run->metrics);
         sl_file_log_close(run->bad_log);
         sl_file_log_close(run->log);
+        api_run_close_gradients(run);
+        sl_named_finish(&run->snapshot);
         sl_named_finish(&run->state);
         sl_text_finish(&run->checkpoint_conf);
         sl_trainer_destroy(run->trainer);

@@ -341,12 +341,15 @@ void sl_file_writer_abort(struct sl_file_writer *writer);
 enum sl_status sl_file_write(struct sl_error *err, const char *path, const void *bytes,
                              size_t count);
 
-/* Append-only text file, flushed after each line. */
+/* Append-only file of lines, or of records: each goes out in one write, and is not there
+ * when that failed. */
 struct sl_file_log;
 enum sl_status sl_file_log_open(struct sl_error *err, const char *path,
                                 struct sl_file_log **log);
 enum sl_status sl_file_log_line(struct sl_error *err, struct sl_file_log *log,
                                 const char *line);
+enum sl_status sl_file_log_bytes(struct sl_error *err, struct sl_file_log *log,
+                                 const void *bytes, size_t count);
 void sl_file_log_close(struct sl_file_log *log);
 
 /* Creates the directory with its parents; fine when it exists. */

@@ -506,6 +506,22 @@ out:
     return status;
 }
 
+enum sl_status sl_file_log_bytes(struct sl_error *err, struct sl_file_log *log,
+                                 const void *bytes, size_t count)
+{
+    struct stat before;
+    bool known = fstat(log->fd, &before) == 0 && S_ISREG(before.st_mode);
+    int code = write_all(log->fd, bytes, count);
+    if (code != 0) {
+        /* No torn line stays behind. */
+        if (known && ftruncate(log->fd, before.st_size) != 0) {
+            return fail_io(err, SL_ERROR_RUN, "write", log->path, errno);
+        }
+        return fail_io(err, SL_ERROR_RUN, "write", log->path, code);
+    }
+    return SL_OK;
+}
+
 enum sl_status sl_file_log_line(struct sl_error *err, struct sl_file_log *log,
                                 const char *line)
 {
@@ -519,17 +535,7 @@ enum sl_status sl_file_log_line(struct sl_error *err, struct sl_file_log *log,
     }
     memcpy(log->line, line, length);
     log->line[length] = '\n';
-    struct stat before;
-    bool known = fstat(log->fd, &before) == 0 && S_ISREG(before.st_mode);
-    int code = write_all(log->fd, log->line, length + 1);
-    if (code != 0) {
-        /* No torn line stays behind. */
-        if (known && ftruncate(log->fd, before.st_size) != 0) {
-            return fail_io(err, SL_ERROR_RUN, "write", log->path, errno);
-        }
-        return fail_io(err, SL_ERROR_RUN, "write", log->path, code);
-    }
-    return SL_OK;
+    return sl_file_log_bytes(err, log, log->line, length + 1);
 }
 
 void sl_file_log_close(struct sl_file_log *log)

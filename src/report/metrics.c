@@ -43,13 +43,13 @@ static int64_t json_step(const char *line, size_t length)
     return value;
 }
 
-/* Keeps whole lines whose step is not greater than `through`; lines behind the first one
- * that cannot be read are lost. */
-static enum sl_status cut_back(struct sl_error *err, const char *path, int64_t through)
+enum sl_status sl_lines_cut(struct sl_error *err, const char *path, int64_t through,
+                            int64_t *kept)
 {
     unsigned char *bytes = NULL;
     int64_t size = 0;
     int64_t keep = 0;
+    *kept = 0;
     if (sl_path_kind(path) == SL_PATH_MISSING) {
         return SL_OK;
     }
@@ -62,6 +62,7 @@ static enum sl_status cut_back(struct sl_error *err, const char *path, int64_t t
             break;
         }
         keep += end - line + 1;
+        ++*kept;
     }
     sl_heap_free(bytes);
     return keep == size ? SL_OK : sl_file_truncate(err, path, keep);
@@ -159,7 +160,8 @@ enum sl_status sl_metrics_open(struct sl_error *err, const char *directory,
     if (keep_through < 0) {
         (void)sl_file_remove(json);
     } else {
-        SL_TRY_OUT(cut_back(err, json, keep_through));
+        int64_t kept = 0;
+        SL_TRY_OUT(sl_lines_cut(err, json, keep_through, &kept));
     }
     SL_TRY_OUT(make_table(err, made, json, csv));
     SL_TRY_OUT(sl_file_log_open(err, json, &made->json));

@@ -26,5 +26,10 @@ enum sl_status sl_metrics_open(struct sl_error *err, const char *directory,
 enum sl_status sl_metrics_write(struct sl_error *err, struct sl_metrics *metrics,
                                 const struct sl_metric *values, int n);
 void sl_metrics_close(struct sl_metrics *metrics);
+/* Cuts a file of JSON lines back to its whole lines whose "step" is not greater than
+ * `through`, and says how many those are; lines behind the first one that cannot be read
+ * are lost. A file that is not there has none. */
+enum sl_status sl_lines_cut(struct sl_error *err, const char *path, int64_t through,
+                            int64_t *kept);
 
 #endif

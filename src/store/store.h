@@ -80,4 +80,25 @@ void sl_checkpoint_name(int64_t epoch, int64_t step, char *dst, size_t size);
  * process left. */
 void sl_checkpoint_prune(const char *directory, int keep);
 
+/* ---- snapshots (snapshot.c) -------------------------------------------------------- */
+
+/* Parameters as they were at one moment of a run: a checkpoint's file without what only
+ * training needs. */
+struct sl_snapshot {
+    int64_t epoch, step; /* completed */
+    char width[16];      /* after whose update it was taken; "": after that of all */
+    char name[96];
+};
+/* "epoch=0010-step=00001950.safetensors", with "-w0.50" before the ending for a width
+ * (its text, or ""). */
+void sl_snapshot_name(int64_t epoch, int64_t step, const char *width, char *dst,
+                      size_t size);
+/* Those in a directory by step, of one step the wider width first; free the list with
+ * sl_heap_free, after a failure too. */
+enum sl_status sl_snapshot_list(struct sl_error *err, const char *directory,
+                                struct sl_snapshot **list, int64_t *n);
+/* Removes those of a greater step, and temporaries; a directory that is not there is
+ * fine. */
+void sl_snapshot_cut(const char *directory, int64_t through);
+
 #endif
