@@ -43,9 +43,9 @@ bool sl_cpu_planar_suits(const struct sl_cpu_state *state, const struct sl_op_de
 /* What one thread works in. */
 struct room {
     uint32_t *from, *to; /* pairs of a picture of either map */
-    uint16_t *row;
-    uint16_t *x, *y; /* single values of a group of pictures */
-    float *sums;     /* (out, in, 9, lanes) */
+    uint32_t *made;      /* of the source's gradient */
+    uint16_t *x, *y;     /* single values of a group of pictures */
+    float *sums;         /* (out, in, 9, lanes) */
 };
 
 static void *take(unsigned char *base, size_t *used, size_t bytes)
@@ -66,9 +66,8 @@ static size_t room_in(const struct sl_cpu_planar_op *w, bool backward,
     size_t used = 0;
     room->from = take(base, &used, pairs);
     room->to = take(base, &used, pairs);
-    room->row =
-        take(base, &used, (size_t)(w->src.width * most + BEYOND) * sizeof(uint16_t));
     if (backward) {
+        room->made = take(base, &used, pairs);
         room->x = take(base, &used,
                        (size_t)(w->src.channels * w->stride + BEYOND) * sizeof(uint16_t));
         room->y = take(base, &used,
@@ -91,9 +90,9 @@ static enum sl_status planar_prepare(struct sl_error *err, struct sl_cpu_state *
     struct sl_cpu_planar_op *w = op->planar;
     w->src = sl_planar_map_of(d->src_h, d->src_w, d->src_c);
     w->dst = sl_planar_map_of(d->dst_h, d->dst_w, d->dst_c);
-    w->group = POSITIONS / w->src.area < 1 ? 1 : POSITIONS / w->src.area;
+    w->group = POSITIONS / w->src.step < 1 ? 1 : POSITIONS / w->src.step;
     /* A set of planes ends with room for a vector and the last tap's shift. */
-    w->stride = (w->group * w->src.area + 2 * w->src.pitch + BEYOND + 31) / 32 * 32;
+    w->stride = (w->group * w->src.step + 2 * w->src.pitch + BEYOND + 31) / 32 * 32;
     sizes->packed = weights * sizeof(uint16_t);
     if (d->backward) {
         sizes->backward_reads_src = true;
@@ -131,49 +130,46 @@ static void clear_planes(const struct sl_planar_map *map, uint32_t *planes)
                sizeof(*planes));
 }
 
-/* ---- forward, and the gradient of the source --------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------- */
 
-struct pass {
-    const struct sl_planar_map *from, *to;
-    const uint16_t *src;
-    const void *weights;
-    uint16_t *dst;
-    bool add;
-};
-
-static void run_pass(const struct sl_cpu_state *state, const struct sl_prepared *op,
-                     const struct pass *pass, void *scratch)
+/* Bytes of a picture. */
+static int64_t bytes_of(const struct sl_planar_map *map)
 {
-    const int64_t pixels = (int64_t)op->desc.src_h * op->desc.src_w;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(op->desc.n, state->threads, t);
-        const struct room room = room_of(op, scratch, t);
-        clear_planes(pass->from, room.from);
-        for (int64_t n = part.begin; n < part.end; n++) {
-            sl_planar_spread(pass->from, pass->src + n * pixels * pass->from->channels,
-                             room.from);
-            sl_planar_convolve(pass->from, pass->to->channels, room.from, pass->weights,
-                               room.to);
-            sl_planar_gather(pass->to, room.to,
-                             pass->dst + n * pixels * pass->to->channels, room.row,
-                             pass->add);
-        }
-    }
+    return (int64_t)map->height * map->width * map->channels * (int64_t)sizeof(uint16_t);
+}
+
+/* Picture n of a map. */
+static void *picture_of(const struct sl_planar_map *map, const void *maps, int64_t n)
+{
+    return (char *)maps + n * bytes_of(map);
 }
 
 static void planar_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                            const struct sl_op_args *args)
 {
-    const struct pass pass = {.from = &op->planar->src,
-                              .to = &op->planar->dst,
-                              .src = args->src,
-                              .weights = args->packed,
-                              .dst = args->dst};
-    run_pass(state, op, &pass, args->scratch);
+    const struct sl_cpu_planar_op *w = op->planar;
+#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
+    for (int t = 0; t < state->threads; t++) {
+        const struct sl_cpu_range part = sl_cpu_part(op->desc.n, state->threads, t);
+        const struct room room = room_of(op, args->scratch, t);
+        clear_planes(&w->src, room.from);
+        for (int64_t n = part.begin; n < part.end; n++) {
+            uint16_t *dst = picture_of(&w->dst, args->dst, n);
+            struct sl_planar_ahead ahead = {0};
+            sl_planar_want(&ahead, dst, bytes_of(&w->dst), true);
+            if (n + 1 < part.end) {
+                sl_planar_want(&ahead, picture_of(&w->src, args->src, n + 1),
+                               bytes_of(&w->src), false);
+            }
+            sl_planar_spread(&w->src, picture_of(&w->src, args->src, n), room.from);
+            sl_planar_convolve(&w->src, w->dst.channels, room.from, args->packed, &ahead,
+                               room.to);
+            sl_planar_gather(&w->dst, room.to, dst, false);
+        }
+    }
 }
 
-/* ---- the gradient of the weights --------------------------------------------------- */
+/* ---- backward ---------------------------------------------------------------------- */
 
 /* Gradients of positions begin .. end become 0: a short group has those of the one before
  * behind it, and sums go to the end of a vector. */
@@ -185,14 +181,32 @@ static void clear_behind(const struct sl_cpu_planar_op *w, int64_t begin, int64_
     }
 }
 
-/* A thread's pictures begin .. end into its sums. */
-static void add_pictures(const struct sl_prepared *op, const struct sl_op_args *args,
+/* The source's gradient of picture n, whose planes of dst's gradient are in `room`. */
+static void make_source(const struct sl_prepared *op, const struct sl_op_args *args,
+                        const struct room *room, int64_t n, bool is_last)
+{
+    const struct sl_cpu_planar_op *w = op->planar;
+    uint16_t *diff_src = picture_of(&w->src, args->diff_src, n);
+    struct sl_planar_ahead ahead = {0};
+    sl_planar_want(&ahead, diff_src, bytes_of(&w->src), true);
+    if (!is_last) {
+        sl_planar_want(&ahead, picture_of(&w->src, args->src, n + 1), bytes_of(&w->src),
+                       false);
+        sl_planar_want(&ahead, picture_of(&w->dst, args->diff_dst, n + 1),
+                       bytes_of(&w->dst), false);
+    }
+    sl_planar_convolve(
+        &w->dst, w->src.channels, room->to,
+        (const void *)((const unsigned char *)args->packed + w->data_offset), &ahead,
+        room->made);
+    sl_planar_gather(&w->src, room->made, diff_src, args->diff_src_add);
+}
+
+/* Pictures begin .. end of a thread: the source's gradient, and sums for the weights'. */
+static void run_backward(const struct sl_prepared *op, const struct sl_op_args *args,
                          const struct room *room, struct sl_cpu_range part)
 {
     const struct sl_cpu_planar_op *w = op->planar;
-    const int64_t pixels = (int64_t)op->desc.src_h * op->desc.src_w;
-    const uint16_t *src = args->src;
-    const uint16_t *diff_dst = args->diff_dst;
     /* What lies between pictures and behind the last must be numbers: it meets zeros. */
     memset(room->x, 0, (size_t)(w->src.channels * w->stride) * sizeof(*room->x));
     memset(room->y, 0, (size_t)(w->dst.channels * w->stride) * sizeof(*room->y));
@@ -202,17 +216,20 @@ static void add_pictures(const struct sl_prepared *op, const struct sl_op_args *
         const int64_t left = part.end - first;
         const int64_t n = left < w->group ? left : w->group;
         for (int64_t i = 0; i < n; i++) {
-            sl_planar_spread(&w->src, src + (first + i) * pixels * w->src.channels,
+            sl_planar_spread(&w->src, picture_of(&w->src, args->src, first + i),
                              room->from);
-            sl_planar_single(&w->src, room->from, room->x + i * w->src.area, w->stride);
-            sl_planar_spread(&w->dst, diff_dst + (first + i) * pixels * w->dst.channels,
+            sl_planar_single(&w->src, room->from, room->x + i * w->src.step, w->stride);
+            sl_planar_spread(&w->dst, picture_of(&w->dst, args->diff_dst, first + i),
                              room->to);
             /* a result's position (0, 0) stands behind the border of one row and one */
             sl_planar_single(&w->dst, room->to + w->dst.pitch + 1,
-                             room->y + i * w->dst.area, w->stride);
+                             room->y + i * w->dst.step, w->stride);
+            if (op->desc.need_diff_src) {
+                make_source(op, args, room, first + i, first + i + 1 == part.end);
+            }
         }
-        const int64_t count = (n * w->src.area + 31) / 32 * 32;
-        clear_behind(w, n * w->src.area, count, room->y);
+        const int64_t count = (n * w->src.step + 31) / 32 * 32;
+        clear_behind(w, n * w->src.step, count, room->y);
         sl_planar_weights(&w->src, w->src.channels, w->dst.channels, room->x, room->y,
                           w->stride, count, room->sums);
     }
@@ -246,18 +263,9 @@ static void planar_backward(struct sl_cpu_state *state, struct sl_prepared *op,
     for (int t = 0; t < state->threads; t++) {
         const struct room room = room_of(op, args->scratch, t);
         memset(room.sums, 0, sums * sizeof(*room.sums));
-        add_pictures(op, args, &room, sl_cpu_part(op->desc.n, state->threads, t));
+        run_backward(op, args, &room, sl_cpu_part(op->desc.n, state->threads, t));
     }
     join_sums(state, op, args);
-    if (op->desc.need_diff_src) {
-        const struct pass pass = {.from = &w->dst,
-                                  .to = &w->src,
-                                  .src = args->diff_dst,
-                                  .weights = (const char *)args->packed + w->data_offset,
-                                  .dst = args->diff_src,
-                                  .add = args->diff_src_add};
-        run_pass(state, op, &pass, args->scratch);
-    }
 }
 
 /* ---- masters ----------------------------------------------------------------------- */
