@@ -19,7 +19,7 @@ enum {
      * columns go by. */
     ROWS_BYTES = 256 * 1024,
     /* Of pixels in pairs, for the gradient of the weights. */
-    PAIRED_BYTES = 512 * 1024,
+    PAIRED_BYTES = 256 * 1024,
     /* Gradients of weights up to which each thread has its own sums; with more, threads
      * share the output channels instead, and the pixels at a time are many. */
     OWN_SUMS_BYTES = 512 * 1024,
@@ -103,29 +103,34 @@ struct pass {
     bool add;
 };
 
-static void run_pass(const struct sl_cpu_state *state, const struct pass *pass)
+/* Pixels begin .. end. */
+static void run_pixels(const struct pass *pass, struct sl_cpu_range part)
 {
     const int64_t most = ROWS_BYTES / (pass->in * (int64_t)sizeof(uint16_t));
     const int64_t at_a_time = most < 1 ? 1 : most;
+    for (int64_t first = part.begin; first < part.end; first += at_a_time) {
+        const int64_t left = part.end - first;
+        const struct sl_cpu_product product = {
+            .rows = left < at_a_time ? left : at_a_time,
+            .vectors = sl_cpu_lanes_up(pass->out) / SL_CPU_LANES,
+            .pairs = pass->in / 2,
+            .a = pass->src + first * pass->in,
+            .a_row = pass->in,
+            .a_pair = 2,
+            .b = pass->weights,
+            .b_vector = pass->in * SL_CPU_LANES,
+            .b_pair = (int64_t)2 * SL_CPU_LANES,
+        };
+        sl_cpu_product_bf16(&product, pass->out, pass->dst + first * pass->out, pass->out,
+                            pass->add);
+    }
+}
+
+static void run_pass(const struct sl_cpu_state *state, const struct pass *pass)
+{
 #pragma omp parallel for schedule(static, 1) num_threads(state->threads)
     for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(pass->pixels, state->threads, t);
-        for (int64_t first = part.begin; first < part.end; first += at_a_time) {
-            const int64_t left = part.end - first;
-            const struct sl_cpu_product product = {
-                .rows = left < at_a_time ? left : at_a_time,
-                .vectors = sl_cpu_lanes_up(pass->out) / SL_CPU_LANES,
-                .pairs = pass->in / 2,
-                .a = pass->src + first * pass->in,
-                .a_row = pass->in,
-                .a_pair = 2,
-                .b = pass->weights,
-                .b_vector = pass->in * SL_CPU_LANES,
-                .b_pair = (int64_t)2 * SL_CPU_LANES,
-            };
-            sl_cpu_product_bf16(&product, pass->out, pass->dst + first * pass->out,
-                                pass->out, pass->add);
-        }
+        run_pixels(pass, sl_cpu_part(pass->pixels, state->threads, t));
     }
 }
 
@@ -142,7 +147,21 @@ static void pointwise_forward(struct sl_cpu_state *state, struct sl_prepared *op
     run_pass(state, &pass);
 }
 
-/* ---- the gradient of the weights --------------------------------------------------- */
+/* ---- backward ---------------------------------------------------------------------- */
+
+static struct pass pass_to_source(const struct sl_prepared *op,
+                                  const struct sl_op_args *args)
+{
+    const struct sl_cpu_pointwise_op *w = op->pointwise;
+    return (struct pass){.pixels = w->pixels,
+                         .in = w->out,
+                         .out = w->in,
+                         .src = args->diff_dst,
+                         .weights =
+                             (const void *)((const char *)args->packed + w->data_offset),
+                         .dst = args->diff_src,
+                         .add = args->diff_src_add};
+}
 
 /* dW (out, in lanes) (=|+=) products of `count` paired pixels, output channels begin ..
  * end. */
@@ -165,11 +184,13 @@ static void add_pixels(const struct sl_cpu_pointwise_op *w, int64_t count,
 }
 
 /* Each thread sums its own pixels; thread 0 in the result itself, the others beside it,
- * joined in the order of threads. */
-static void weights_by_pixels(struct sl_cpu_state *state,
-                              const struct sl_cpu_pointwise_op *w,
-                              const struct sl_op_args *args)
+ * joined in the order of threads. The source's gradient of some pixels follows while
+ * those of dst are still near. */
+static void backward_by_pixels(struct sl_cpu_state *state, const struct sl_prepared *op,
+                               const struct sl_op_args *args)
 {
+    const struct sl_cpu_pointwise_op *w = op->pointwise;
+    const struct pass to_source = pass_to_source(op, args);
     const uint16_t *src = args->src;
     const uint16_t *diff_dst = args->diff_dst;
     const size_t room = sl_cpu_round(sums_bytes(w)) + paired_bytes(w);
@@ -191,6 +212,9 @@ static void weights_by_pixels(struct sl_cpu_state *state,
             sl_pointwise_pairs(diff_dst + first * w->out, count, w->out, w->out_lanes, y);
             add_pixels(w, count, x, y, (struct sl_cpu_range){0, w->out},
                        first > part.begin, dw);
+            if (op->desc.need_diff_src) {
+                run_pixels(&to_source, (struct sl_cpu_range){first, first + count});
+            }
         }
     }
     for (int t = 1; t < state->threads; t++) {
@@ -236,20 +260,13 @@ static void pointwise_backward(struct sl_cpu_state *state, struct sl_prepared *o
 {
     const struct sl_cpu_pointwise_op *w = op->pointwise;
     if (w->own_sums) {
-        weights_by_pixels(state, w, args);
-    } else {
-        weights_by_channels(state, w, args);
+        backward_by_pixels(state, op, args);
+        return;
     }
+    weights_by_channels(state, w, args);
     if (op->desc.need_diff_src) {
-        const void *turned = (const char *)args->packed + w->data_offset;
-        const struct pass pass = {.pixels = w->pixels,
-                                  .in = w->out,
-                                  .out = w->in,
-                                  .src = args->diff_dst,
-                                  .weights = turned,
-                                  .dst = args->diff_src,
-                                  .add = args->diff_src_add};
-        run_pass(state, &pass);
+        const struct pass to_source = pass_to_source(op, args);
+        run_pass(state, &to_source);
     }
 }
 

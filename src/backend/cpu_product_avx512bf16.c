@@ -20,6 +20,10 @@ struct target {
     int64_t row; /* values */
     bool is_bf16, add;
     __mmask16 last; /* lanes of the last vector */
+    /* What the next block reads of A, where its rows follow each other: asked for while
+     * this one calculates, `step` bytes with each k. */
+    const char *next;
+    int64_t step;
 };
 
 static inline __m512bh pair_of(const uint16_t *a)
@@ -57,7 +61,15 @@ SL_INLINE void block(int R, int V, const struct sl_cpu_product *p, const uint16_
             sums[r][v] = _mm512_setzero_ps();
         }
     }
+    const ptrdiff_t item = to->is_bf16 ? sizeof(uint16_t) : sizeof(float);
+    SL_UNROLL
+    for (int r = 0; r < R; r++) {
+        __builtin_prefetch((const char *)to->c + r * to->row * item, 1);
+    }
+    const char *next = to->next;
     for (int64_t k = 0; k < p->pairs; k++) {
+        _mm_prefetch(next, _MM_HINT_T0);
+        next += to->step;
         __m512bh columns[VECTORS_MOST];
         SL_UNROLL
         for (int v = 0; v < V; v++) {
@@ -171,6 +183,8 @@ static void product(const struct sl_cpu_product *p, struct target to, size_t ite
         to.last = vector + vectors == p->vectors ? last : (__mmask16)0xffff;
         for (int64_t i = 0, row = 0; i < blocks; i++) {
             const int64_t rows = p->rows / blocks + (i < p->rows % blocks);
+            to.next = (const char *)(p->a + (row + rows) * p->a_row);
+            to.step = p->a_pair == 2 ? rows * p->a_row * 2 / p->pairs : 0;
             to.c = c + (size_t)(row * to.row + vector * SL_CPU_LANES) * item;
             any_block((int)rows, vectors, p, p->a + row * p->a_row,
                       p->b + vector * p->b_vector, &to);
