@@ -39,4 +39,35 @@ static inline __m512i sl_lanes_pair(__m512 low, __m512 high)
     return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
 }
 
+/* Sixteen rows of sixteen 32-bit values become their columns. */
+static inline void sl_lanes_transpose(__m512 v[SL_LANES])
+{
+    __m512 t[SL_LANES];
+    SL_UNROLL
+    for (int i = 0; i < SL_LANES; i += 2) {
+        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    /* v[4 i + j]: columns j, j + 4, … of rows 4 i to 4 i + 3, a quarter of a vector each
+     */
+    SL_UNROLL
+    for (int i = 0; i < SL_LANES; i++) {
+        const __m512d low = _mm512_castps_pd(t[i / 4 * 4 + i % 4 / 2]);
+        const __m512d high = _mm512_castps_pd(t[i / 4 * 4 + i % 4 / 2 + 2]);
+        v[i] = _mm512_castpd_ps(i % 2 == 0 ? _mm512_unpacklo_pd(low, high)
+                                           : _mm512_unpackhi_pd(low, high));
+    }
+    SL_UNROLL
+    for (int j = 0; j < 4; j++) {
+        const __m512 even[2] = {_mm512_shuffle_f32x4(v[j], v[4 + j], 0x88),
+                                _mm512_shuffle_f32x4(v[8 + j], v[12 + j], 0x88)};
+        const __m512 odd[2] = {_mm512_shuffle_f32x4(v[j], v[4 + j], 0xdd),
+                               _mm512_shuffle_f32x4(v[8 + j], v[12 + j], 0xdd)};
+        v[j] = _mm512_shuffle_f32x4(even[0], even[1], 0x88);
+        v[4 + j] = _mm512_shuffle_f32x4(odd[0], odd[1], 0x88);
+        v[8 + j] = _mm512_shuffle_f32x4(even[0], even[1], 0xdd);
+        v[12 + j] = _mm512_shuffle_f32x4(odd[0], odd[1], 0xdd);
+    }
+}
+
 #endif

@@ -6,8 +6,6 @@
 
 #include "backend/cpu_lanes_int.h"
 
-#include <string.h>
-
 /* Two rows of sixteen channels side by side. */
 static inline __m512i paired(__m256i low, __m256i high)
 {
@@ -33,40 +31,67 @@ void sl_pointwise_pairs(const uint16_t *rows, int64_t count, int64_t channels,
 
 /* ---- weights ----------------------------------------------------------------------- */
 
-/* Rows that lie side by side are copied from each column a few at a time: columns are as
- * far apart as the master is wide, in few sets of the nearest cache. */
-enum { STAGED = 64 };
-
-static inline __m512 gather(const float *g, __m512i offsets, __mmask16 lanes)
+/* Rows that lie side by side in each column: 32 of them are sixteen pairs of a column,
+ * which are then transposed. */
+static void rows_together(const struct sl_pointwise_weights *weights, uint16_t *u)
 {
-    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, offsets, g,
-                                    sizeof(float));
+    for (int64_t row = 0; row < weights->rows; row += 2 * SL_LANES) {
+        const int64_t left = weights->rows - row;
+        const __mmask16 low = sl_lanes_first(left);
+        const __mmask16 high = left > SL_LANES ? sl_lanes_first(left - SL_LANES) : 0;
+        __m512 pairs[SL_LANES];
+        SL_UNROLL
+        for (int c = 0; c < SL_LANES; c++) {
+            const float *g = weights->g + c * weights->column_stride + row;
+            const bool here = c < weights->columns;
+            pairs[c] = (__m512)_mm512_cvtne2ps_pbh(
+                _mm512_maskz_loadu_ps(here ? high : 0, here ? g + SL_LANES : weights->g),
+                _mm512_maskz_loadu_ps(here ? low : 0, here ? g : weights->g));
+        }
+        sl_lanes_transpose(pairs);
+        SL_UNROLL
+        for (int k = 0; k < SL_LANES; k++) {
+            if (2 * k < left) {
+                _mm512_storeu_ps((void *)(u + (row + 2 * k) * SL_LANES), pairs[k]);
+            }
+        }
+    }
+}
+
+static void columns_together(const struct sl_pointwise_weights *weights, uint16_t *u)
+{
+    const __mmask16 lanes = sl_lanes_first(weights->columns);
+    for (int64_t row = 0; row < weights->rows; row += 2) {
+        const float *pair = weights->g + row * weights->row_stride;
+        const __m512 low = _mm512_maskz_loadu_ps(lanes, pair);
+        const __m512 high = _mm512_maskz_loadu_ps(lanes, pair + weights->row_stride);
+        _mm512_storeu_si512(u + row * SL_LANES, sl_lanes_pair(low, high));
+    }
+}
+
+static void all_apart(const struct sl_pointwise_weights *weights, uint16_t *u)
+{
+    const int64_t columns = weights->columns < SL_LANES ? weights->columns : SL_LANES;
+    for (int64_t row = 0; row < weights->rows; row += 2) {
+        float pair[2][SL_LANES] = {{0}};
+        for (int64_t c = 0; c < columns; c++) {
+            const float *g =
+                weights->g + row * weights->row_stride + c * weights->column_stride;
+            pair[0][c] = g[0];
+            pair[1][c] = g[weights->row_stride];
+        }
+        _mm512_storeu_si512(u + row * SL_LANES, sl_lanes_pair(_mm512_loadu_ps(pair[0]),
+                                                              _mm512_loadu_ps(pair[1])));
+    }
 }
 
 void sl_pointwise_weights(const struct sl_pointwise_weights *weights, uint16_t *u)
 {
-    float staged[SL_LANES][STAGED];
-    const int64_t columns = weights->columns < SL_LANES ? weights->columns : SL_LANES;
-    const __mmask16 lanes = sl_lanes_first(columns);
-    const bool stages = weights->row_stride == 1;
-    const int64_t column_stride = stages ? STAGED : weights->column_stride;
-    const __m512i offsets = _mm512_mullo_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-        _mm512_set1_epi32((int)column_stride));
-    for (int64_t first = 0; first < weights->rows; first += STAGED) {
-        const int64_t left = weights->rows - first;
-        const int64_t rows = left < STAGED ? left : STAGED;
-        const float *from = weights->g + first * weights->row_stride;
-        for (int64_t c = 0; stages && c < columns; c++) {
-            memcpy(staged[c], from + c * weights->column_stride,
-                   (size_t)rows * sizeof(float));
-        }
-        from = stages ? staged[0] : from;
-        for (int64_t row = 0; row < rows; row += 2) {
-            const float *pair = from + row * weights->row_stride;
-            const __m512 low = gather(pair, offsets, lanes);
-            const __m512 high = gather(pair + weights->row_stride, offsets, lanes);
-            _mm512_storeu_si512(u + (first + row) * SL_LANES, sl_lanes_pair(low, high));
-        }
+    if (weights->row_stride == 1) {
+        rows_together(weights, u);
+    } else if (weights->column_stride == 1) {
+        columns_together(weights, u);
+    } else {
+        all_apart(weights, u);
     }
 }

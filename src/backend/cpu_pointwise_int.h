@@ -18,7 +18,8 @@ void sl_pointwise_pairs(const uint16_t *rows, int64_t count, int64_t channels,
 
 /* Vector `columns` .. of a weight matrix as bfloat16: u (rows / 2, 16, 2); weight (row,
  * column) stands at g[row*row_stride + column*column_stride]; `columns` of the sixteen
- * are there. `rows`, which are summed over, are even. */
+ * are there. `rows`, which are summed over, are even. Fast where
+ * one of the strides is 1. */
 struct sl_pointwise_weights {
     const float *g;
     int64_t row_stride, column_stride;

@@ -301,23 +301,51 @@ static inline void weights_four(const __m512 *g, int step, __m512 *u, int to)
     u[3 * to] = g[2 * step];
 }
 
-/* Points of row `row` of the weights, all columns. */
-static inline void weights_points(const struct sl_winograd_weights *weights, int row,
-                                  __m512 *u)
+/* Rows whose weights are brought into place at a time. */
+enum { STAGED = 16 };
+
+/* g (STAGED, 9, lanes) of rows `first` on: what is together in the master, all taps of
+ * neighbouring rows or of one row, is read so, and transposed. */
+static void stage_rows(const struct sl_winograd_weights *weights, int first,
+                       float g[STAGED * TAPS][SL_LANES])
 {
-    const __mmask16 lanes =
-        row < weights->rows ? sl_lanes_first(weights->columns) : (__mmask16)0;
-    const __m512i offsets = _mm512_mullo_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-        _mm512_set1_epi32((int)weights->column_stride));
+    const int rows = weights->rows - first < STAGED ? weights->rows - first : (int)STAGED;
+    const bool together = weights->row_stride == TAPS;
+    const int values = together ? rows * TAPS : TAPS;
+    for (int row = 0; row < rows; row += together ? rows : 1) {
+        const float *from = weights->g + (first + row) * weights->row_stride;
+        for (int at = 0; at < values; at += SL_LANES) {
+            const __mmask16 lanes = sl_lanes_first(values - at);
+            __m512 v[SL_LANES];
+            SL_UNROLL
+            for (int c = 0; c < SL_LANES; c++) {
+                const bool here = c < weights->columns;
+                v[c] = _mm512_maskz_loadu_ps(here ? lanes : 0,
+                                             here ? from + c * weights->column_stride + at
+                                                  : from);
+            }
+            sl_lanes_transpose(v);
+            SL_UNROLL
+            for (int k = 0; k < SL_LANES; k++) {
+                if (at + k < values) {
+                    _mm512_storeu_ps(g[row * TAPS + at + k], v[k]);
+                }
+            }
+        }
+    }
+    for (int k = (rows < 0 ? 0 : rows) * TAPS; k < STAGED * TAPS; k++) {
+        _mm512_storeu_ps(g[k], _mm512_setzero_ps());
+    }
+}
+
+/* Points of one row of the weights, all columns. */
+static inline void weights_points(float (*taps)[SL_LANES], bool flip, __m512 *u)
+{
     __m512 g[TAPS];
     __m512 half[SIDE * 3];
     SL_UNROLL
     for (int tap = 0; tap < TAPS; tap++) {
-        const int from = weights->flip ? TAPS - 1 - tap : tap;
-        g[tap] = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), lanes, offsets,
-                                          weights->g + row * weights->row_stride + from,
-                                          sizeof(float));
+        g[tap] = _mm512_loadu_ps(taps[flip ? TAPS - 1 - tap : tap]);
     }
     SL_UNROLL
     for (int x = 0; x < 3; x++) {
@@ -329,43 +357,18 @@ static inline void weights_points(const struct sl_winograd_weights *weights, int
     }
 }
 
-/* Rows that lie side by side, a few at a time, so that gathers find them in the nearest
- * cache: columns are as far apart as the master is wide, in few of its sets. */
-enum { STAGED = 16 };
-
-static void stage_rows(const struct sl_winograd_weights *weights, int first,
-                       struct sl_winograd_weights *part,
-                       float staged[SL_LANES][STAGED * TAPS])
-{
-    const int rows = weights->rows - first < STAGED ? weights->rows - first : (int)STAGED;
-    const int columns = weights->columns < SL_LANES ? weights->columns : (int)SL_LANES;
-    *part = *weights;
-    part->rows = rows < 0 ? 0 : rows;
-    part->g += first * weights->row_stride;
-    if (weights->row_stride != TAPS || part->rows == 0) {
-        return;
-    }
-    for (int column = 0; column < columns; column++) {
-        memcpy(staged[column], part->g + column * weights->column_stride,
-               (size_t)(rows * TAPS) * sizeof(float));
-    }
-    part->g = staged[0];
-    part->column_stride = STAGED * TAPS;
-}
-
 void sl_winograd_weights(const struct sl_winograd_weights *weights, int64_t pairs,
                          int64_t point_stride, uint16_t *u)
 {
-    float staged[SL_LANES][STAGED * TAPS];
-    struct sl_winograd_weights part = *weights;
+    float g[STAGED * TAPS][SL_LANES];
     for (int64_t k = 0; k < pairs; k++) {
         __m512 points[2][POINTS];
         const int row = (int)(2 * k % STAGED);
         if (row == 0) {
-            stage_rows(weights, (int)(2 * k), &part, staged);
+            stage_rows(weights, (int)(2 * k), g);
         }
-        weights_points(&part, row, points[0]);
-        weights_points(&part, row + 1, points[1]);
+        weights_points(g + (ptrdiff_t)row * TAPS, weights->flip, points[0]);
+        weights_points(g + (ptrdiff_t)(row + 1) * TAPS, weights->flip, points[1]);
         store_pairs(points[0], points[1], point_stride, u + k * 2 * SL_LANES);
     }
 }
