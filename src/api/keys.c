@@ -45,6 +45,10 @@ static const struct sl_key training_keys[] = {
     {.name = "widths", .letter = 'w', .type = SL_KEY_TEXT, .initial = "1,0.75,0.5,0.25",
      .argument = "LIST",
      .help = "Width multipliers in (0, 1]; 1 must be among them."},
+    {.name = "slices", .type = SL_KEY_CHOICE, .initial = "nested",
+     .choices = "nested|disjoint", .argument = "NAME",
+     .help = "Channels of a narrow width: the first ones, or, as an ablation, some of "
+             "its own beside those of the other narrow widths."},
     {.name = "epochs", .letter = 'e', .type = SL_KEY_INT, .initial = "200", .low = 0,
      .high = 1000000, .argument = "N",
      .help = "Passes over the pictures; 0 writes the untrained checkpoint."},

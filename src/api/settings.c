@@ -220,6 +220,9 @@ static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *co
         .stem = strcmp(stem, "small") == 0      ? SL_STEM_SMALL
                 : strcmp(stem, "imagenet") == 0 ? SL_STEM_IMAGENET
                                                 : SL_STEM_AUTO,
+        .slices = strcmp(sl_conf_text(conf, "slices"), "disjoint") == 0
+                      ? SL_SLICES_DISJOINT
+                      : SL_SLICES_NESTED,
         .block = strcmp(sl_conf_text(conf, "block"), "slimclr-cifar") == 0
                      ? SL_BLOCK_SLIMCLR_CIFAR
                      : SL_BLOCK_BASIC,

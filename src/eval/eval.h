@@ -20,6 +20,8 @@
 struct sl_features {
     int64_t n;
     int d;
+    int first;       /* of the d channels among the full width's; 0 but where slices are
+                        disjoint */
     float *values;   /* (n, d) */
     int32_t *labels; /* -1 = none */
     int32_t *ids;

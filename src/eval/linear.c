@@ -18,8 +18,9 @@ static const double NORMAL_START = 0.01; /* spec section 9 */
 struct part {
     const struct sl_features *train, *test;
     float *mean, *scale; /* d each */
-    int columns;         /* 1 + d */
-    float *rows;         /* (batch, 1 + d), staged on the host */
+    int first;           /* of its features among the full width's */
+    int columns;         /* 1 + first + d: columns before its own are zero */
+    float *rows;         /* (batch, columns), staged on the host */
     void *batch;         /* the same in backend memory */
     double loss;         /* of the private classifier, summed over an epoch's rows */
     double shared_loss;  /* of the shared one */
@@ -92,7 +93,8 @@ static enum sl_status open_part(struct sl_error *err, struct probe *probe,
     int d = train->d;
     part->train = train;
     part->test = test;
-    part->columns = 1 + d;
+    part->first = train->first;
+    part->columns = 1 + part->first + d;
     SL_TRY(sl_heap_alloc(err, "feature means", d, sizeof(float), &part->mean));
     SL_TRY(sl_heap_alloc(err, "feature scales", d, sizeof(float), &part->scale));
     SL_TRY(sl_heap_alloc(err, "rows", (int64_t)probe->config->batch * part->columns,
@@ -174,8 +176,11 @@ static enum sl_status open_probe(struct sl_error *err, struct probe *probe,
         SL_TRY(open_classifier(err, probe, probe->part[i].columns, i, &probe->own[i]));
         SL_TRY(alloc(err, probe, logits, &probe->logits[i]));
     }
-    return open_classifier(err, probe, probe->part[0].columns, SL_WIDTHS_MAX,
-                           &probe->shared);
+    int columns = 0;
+    for (int i = 0; i < probe->n_widths; i++) {
+        columns = probe->part[i].columns > columns ? probe->part[i].columns : columns;
+    }
+    return open_classifier(err, probe, columns, SL_WIDTHS_MAX, &probe->shared);
 }
 
 static void close_probe(struct probe *probe)
@@ -209,14 +214,14 @@ static void stage(const struct probe *probe, struct part *part,
                   const struct sl_features *from, const int32_t *order, int64_t first,
                   int n)
 {
-    int d = part->columns - 1;
+    int d = from->d;
     for (int r = 0; r < n; r++) {
         int64_t index = order != NULL ? order[first + r] : first + r;
         const float *x = from->values + index * d;
         float *row = part->rows + (int64_t)r * part->columns;
         row[0] = 1.0F;
         for (int c = 0; c < d; c++) {
-            row[1 + c] = (x[c] - part->mean[c]) * part->scale[c];
+            row[1 + part->first + c] = (x[c] - part->mean[c]) * part->scale[c];
         }
     }
     probe->device->table->put(probe->device->state, part->batch, part->rows,
@@ -417,7 +422,7 @@ static enum sl_status check_losses(struct sl_error *err, const struct probe *pro
                 err, SL_ERROR_NUMBERS,
                 "linear probe: the loss of the %s classifier at %d features is "
                 "not finite in epoch %d; lower --probe-lr (%g)",
-                own ? "slimmable" : "switchable", part->columns - 1, epoch + 1,
+                own ? "slimmable" : "switchable", part->train->d, epoch + 1,
                 probe->config->lr);
         }
     }

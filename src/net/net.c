@@ -25,6 +25,11 @@ int sl_net_channels(const struct sl_net *net, int value, int width)
     return sl_net_span(net, net->values[value].axis, width).count;
 }
 
+int sl_net_first_channel(const struct sl_net *net, int value, int width)
+{
+    return sl_net_span(net, net->values[value].axis, width).begin;
+}
+
 /* ---- creation ---------------------------------------------------------------------- */
 
 static enum sl_status check_widths(struct sl_error *err, const struct sl_widths *widths)
@@ -65,6 +70,26 @@ enum sl_status sl_net_create(struct sl_error *err, const struct sl_widths *width
 out:
     sl_arena_destroy(arena);
     return status;
+}
+
+enum sl_status sl_net_slice(struct sl_error *err, struct sl_net *net,
+                            enum sl_slices slices)
+{
+    double sum = 0.0;
+
+    SL_ASSERT(net->n_axes == 0);
+    for (int w = 1; w < net->widths.n; w++) {
+        sum += sl_multiplier_value(net->widths.at[w]);
+    }
+    if (slices == SL_SLICES_DISJOINT && sum > 1.0 + 1e-9) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "--slices disjoint: the narrow widths add up to %.6g, more than the "
+            "full one; leave some out (--widths 1,0.5,0.25)",
+            sum);
+    }
+    net->slices = slices;
+    return SL_OK;
 }
 
 void sl_net_destroy(struct sl_net *net)
@@ -217,6 +242,18 @@ static int add_param(struct sl_net *net, const struct sl_param *record,
 
 /* ---- axes and input ---------------------------------------------------------------- */
 
+/* The narrow widths' spans one behind the other, the smallest first. Counts are rounded
+ * down, so their sum is no more than the full axis. */
+static void set_apart(const struct sl_net *net, struct sl_axis *axis)
+{
+    int begin = 0;
+
+    for (int w = net->widths.n - 1; w > 0; w--) {
+        axis->span[w].begin = begin;
+        begin += axis->span[w].count;
+    }
+}
+
 int sl_net_axis(struct sl_net *net, const char *name, int full, bool fixed)
 {
     struct sl_axis axis = {.full = full, .fixed = fixed};
@@ -246,6 +283,9 @@ int sl_net_axis(struct sl_net *net, const char *name, int full, bool fixed)
             return -1;
         }
         axis.span[w] = (struct sl_span){.begin = 0, .count = count};
+    }
+    if (net->slices == SL_SLICES_DISJOINT && !fixed) {
+        set_apart(net, &axis);
     }
     net->axes[net->n_axes] = axis;
     return net->n_axes++;

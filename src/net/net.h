@@ -59,11 +59,18 @@ struct sl_op {
     int norm; /* norm: its number among the norms, or -1 */
 };
 
+/* Which channels a narrow width takes. NESTED: the first ones, so that each width
+ * contains all narrower ones. DISJOINT (spec 3.2's "non-overlap", an ablation): the
+ * narrow widths lie one behind the other in ascending order of size, from channel 0, and
+ * share nothing but the full width, which takes all. */
+enum sl_slices { SL_SLICES_NESTED, SL_SLICES_DISJOINT };
+
 /* Immutable once finished. Complete here because plans, stores and reports walk it. */
 struct sl_net {
     struct sl_arena *arena;
     struct sl_error failure; /* the builder's first failure */
     struct sl_widths widths;
+    enum sl_slices slices;
     struct sl_axis *axes;
     struct sl_value *values;
     struct sl_op *ops;
@@ -87,6 +94,10 @@ struct sl_net {
  * always switchable (private per width). */
 enum sl_status sl_net_create(struct sl_error *err, const struct sl_widths *widths,
                              struct sl_net **net);
+/* Before the first axis; SL_ERROR_USAGE where the narrow widths together are more than
+ * the full one. */
+enum sl_status sl_net_slice(struct sl_error *err, struct sl_net *net,
+                            enum sl_slices slices);
 int sl_net_axis(struct sl_net *net, const char *name, int full, bool fixed);
 int sl_net_input(struct sl_net *net, int axis, int height, int width);
 int sl_net_conv(struct sl_net *net, const char *name, int src, int axis_out, int kernel,
@@ -107,6 +118,8 @@ enum sl_status sl_net_finish(struct sl_error *err, struct sl_net *net, int featu
 void sl_net_destroy(struct sl_net *net);
 
 int sl_net_channels(const struct sl_net *net, int value, int width);
+/* Which of the full width's channels is the first of them. */
+int sl_net_first_channel(const struct sl_net *net, int value, int width);
 /* Parameters (weights, biases, scales and shifts that width uses) and multiply-adds per
  * picture (conv and linear) of the ops up to and including the producer of `value`. */
 void sl_net_cost(const struct sl_net *net, int value, int width, int64_t *params,
@@ -133,6 +146,7 @@ struct sl_resnet_config {
                          ("resnet20x4"); for tests any depth 6n+2 and base width as
                          "resnet8-b8" */
     struct sl_widths widths;
+    enum sl_slices slices;
     int image_size;      /* square pictures */
     int channels;        /* 3 */
     enum sl_stem stem;   /* AUTO: small up to 64 px. The CIFAR family has only the small

@@ -403,6 +403,7 @@ enum sl_status sl_resnet_build(struct sl_error *err,
     SL_TRY(check_picture(err, config, &arch, &imagenet_stem));
     SL_TRY(check_counts(err, config));
     SL_TRY_OUT(sl_net_create(err, &config->widths, &made));
+    SL_TRY_OUT(sl_net_slice(err, made, config->slices));
     SL_TRY_OUT(build(err, config, &arch, imagenet_stem, made));
     *net = made;
     made = NULL;

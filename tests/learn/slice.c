@@ -11,19 +11,39 @@
 #include <math.h>
 
 static const char *const widths_text = "1,0.75,0.5,0.25";
+/* Those whose narrow ones fit side by side. */
+static const char *const apart_text = "1,0.5,0.25";
 
 enum { BASE = 8, DIM = 5 };
 
-/* The two shapes of net under test, at any base width. */
-static struct sl_net *make_net(bool bottleneck, const char *widths, int base)
+/* The shapes of net under test, at any base width. */
+enum shape { BASIC, BOTTLENECK, APART }; /* APART: basic, with disjoint slices */
+
+static const char *widths_of(enum shape shape)
 {
+    return shape == APART ? apart_text : widths_text;
+}
+
+static struct sl_net *make_net(enum shape shape, const char *widths, int base)
+{
+    struct sl_error err = {0};
+    struct sl_net *net = NULL;
     char arch[32];
 
-    if (bottleneck) {
+    if (shape == BOTTLENECK) {
         return kit_all_ops(widths, base);
     }
     snprintf(arch, sizeof arch, "resnet8-b%d", base);
-    return kit_resnet(arch, widths, 12, SL_HEAD_MLP, DIM);
+    const struct sl_resnet_config config = {.arch = arch,
+                                            .widths = kit_widths(widths),
+                                            .slices = shape == APART ? SL_SLICES_DISJOINT
+                                                                     : SL_SLICES_NESTED,
+                                            .image_size = 12,
+                                            .channels = 3,
+                                            .head = SL_HEAD_MLP,
+                                            .dim = DIM};
+    kit_ok(sl_resnet_build(&err, &config, &net), &err);
+    return net;
 }
 
 /* ---- slices and copies ------------------------------------------------------------- */
@@ -32,22 +52,38 @@ static struct sl_net *make_net(bool bottleneck, const char *widths, int base)
  * array and the one in the dense array of the narrow net. */
 typedef void (*pair_fn)(float *shared, float *dense);
 
+/* Spec 3.2, "non-overlap": in ascending order of size from channel 0; the full width and
+ * fixed axes take all. */
+static int64_t first_of(const struct sl_net *net, int axis, int width)
+{
+    int64_t first = 0;
+
+    for (int w = width + 1; w < net->widths.n && width > 0; w++) {
+        first += sl_multiplier_of(net->widths.at[w], net->axes[axis].full);
+    }
+    return net->slices == SL_SLICES_NESTED || net->axes[axis].fixed ? 0 : first;
+}
+
 static void for_slice(const struct sl_net *net, int param, int width, float *flat,
                       float *dense, pair_fn each)
 {
-    /* By the words of the spec, not by sl_params_slice: W[0:out_w, 0:in_w, :, :]. */
+    /* By the words of the spec, not by sl_params_slice: W[0:out_w, 0:in_w, :, :], or from
+     * where the narrower widths end. */
     const struct sl_param *p = &net->params[param];
     int64_t in_full = net->axes[p->axis_in].full;
     int64_t out = sl_multiplier_of(net->widths.at[width], net->axes[p->axis_out].full);
     int64_t in = sl_multiplier_of(net->widths.at[width], in_full);
     int64_t taps = (int64_t)p->kernel * p->kernel;
 
+    int64_t first_out = first_of(net, p->axis_out, width);
+    int64_t first_in = first_of(net, p->axis_in, width);
     out = net->axes[p->axis_out].fixed ? net->axes[p->axis_out].full : out;
     in = net->axes[p->axis_in].fixed ? in_full : in;
     for (int64_t o = 0; o < out; o++) {
         for (int64_t i = 0; i < in; i++) {
+            int64_t place = (first_out + o) * in_full + first_in + i;
             for (int64_t t = 0; t < taps; t++) {
-                each(&flat[p->offset + (o * in_full + i) * taps + t],
+                each(&flat[p->offset + place * taps + t],
                      &dense[(o * in + i) * taps + t]);
             }
         }
@@ -79,7 +115,10 @@ static void for_pairs(const struct sl_net *shared, int width, float *shared_flat
         }
         for (int v = 0; v < SL_COUNT(vectors); v++) {
             if (vectors[v][0] >= 0) {
-                for_vector(shared_flat + shared->params[vectors[v][0]].offset,
+                const struct sl_param *vector = &shared->params[vectors[v][0]];
+                int64_t first =
+                    vector->owner >= 0 ? 0 : first_of(shared, vector->axis_out, width);
+                for_vector(shared_flat + vector->offset + first,
                            narrow_flat + narrow->params[vectors[v][1]].offset,
                            narrow->params[vectors[v][1]].count, each);
             }
@@ -112,12 +151,6 @@ struct alone {
     float output[KIT_BATCH * DIM];
     double squares;
 };
-
-static const struct {
-    const char *text;
-    int base;
-} narrow_bases[] = {
-    {"1", BASE}, {"0.75", BASE * 3 / 4}, {"0.5", BASE / 2}, {"0.25", BASE / 4}};
 
 static struct sl_plan_config plan_config(const struct sl_net *net,
                                          const struct sl_device *device, int width,
@@ -155,12 +188,14 @@ static double run_once(const struct sl_net *net, const struct sl_device *device,
     return squares;
 }
 
-static struct alone run_alone(bool bottleneck, const struct sl_net *shared,
+static struct alone run_alone(enum shape shape, const struct sl_net *shared,
                               const struct sl_params *from,
                               const struct sl_device *device, int width,
                               enum sl_role role, int groups)
 {
-    struct alone alone = {.net = make_net(bottleneck, "1", narrow_bases[width].base)};
+    struct alone alone = {
+        .net =
+            make_net(shape, "1", (int)sl_multiplier_of(shared->widths.at[width], BASE))};
 
     alone.params = kit_params(alone.net, device);
     alone.stats = kit_stats(alone.net, device);
@@ -190,14 +225,14 @@ static int64_t stats_end(const struct sl_net *net, int width)
 
 /* ---- items 2 and 3: the same bits, and the sum ------------------------------------- */
 
-static void check_width(bool bottleneck, const struct sl_device *device, int width,
+static void check_width(enum shape shape, const struct sl_device *device, int width,
                         int groups)
 {
-    struct sl_net *net = make_net(bottleneck, widths_text, BASE);
+    struct sl_net *net = make_net(shape, widths_of(shape), BASE);
     struct sl_params *params = kit_params(net, device);
     struct sl_stats *stats = kit_stats(net, device);
     struct alone alone =
-        run_alone(bottleneck, net, params, device, width, SL_ROLE_TRAIN, groups);
+        run_alone(shape, net, params, device, width, SL_ROLE_TRAIN, groups);
     float output[KIT_BATCH * DIM];
     double squares =
         run_once(net, device, width, SL_ROLE_TRAIN, groups, params, stats, width, output);
@@ -230,10 +265,13 @@ static void test_slice(void **state)
     (void)state;
     struct sl_device device = kit_device("ref");
 
-    for (int width = 0; width < SL_COUNT(narrow_bases); width++) {
-        check_width(false, &device, width, 1);
-        check_width(true, &device, width, 1);
-        check_width(true, &device, width, 2);
+    for (int width = 0; width < 4; width++) {
+        check_width(BASIC, &device, width, 1);
+        check_width(BOTTLENECK, &device, width, 1);
+        check_width(BOTTLENECK, &device, width, 2);
+        if (width < 3) {
+            check_width(APART, &device, width, 1);
+        }
     }
     sl_device_close(&device);
 }
@@ -244,7 +282,7 @@ static void test_slice_identity_norm(void **state)
 {
     (void)state;
     struct sl_device device = kit_device("ref");
-    struct sl_net *net = make_net(true, widths_text, BASE);
+    struct sl_net *net = make_net(BOTTLENECK, widths_text, BASE);
     struct sl_params *params = kit_params(net, &device);
     struct sl_stats *stats = kit_stats(net, &device);
 
@@ -258,7 +296,7 @@ static void test_slice_identity_norm(void **state)
     for (int width = 0; width < net->widths.n; width++) {
         float output[KIT_BATCH * DIM];
         struct alone alone =
-            run_alone(true, net, params, &device, width, SL_ROLE_INFER, 1);
+            run_alone(BOTTLENECK, net, params, &device, width, SL_ROLE_INFER, 1);
         run_once(net, &device, width, SL_ROLE_INFER, 1, params, stats, width, output);
         kit_same(output, alone.output, SL_COUNT(output));
         alone_end(&alone);
@@ -269,9 +307,9 @@ static void test_slice_identity_norm(void **state)
     sl_device_close(&device);
 }
 
-static void check_sum(bool bottleneck, const struct sl_device *device)
+static void check_sum(enum shape shape, const struct sl_device *device)
 {
-    struct sl_net *net = make_net(bottleneck, widths_text, BASE);
+    struct sl_net *net = make_net(shape, widths_of(shape), BASE);
     struct sl_params *params = kit_params(net, device);
     struct sl_stats *stats = kit_stats(net, device);
     float *expected = kit_alloc(device, (size_t)net->total * sizeof(float));
@@ -279,7 +317,7 @@ static void check_sum(bool bottleneck, const struct sl_device *device)
 
     for (int width = 0; width < net->widths.n; width++) {
         struct alone alone =
-            run_alone(bottleneck, net, params, device, width, SL_ROLE_TRAIN, 1);
+            run_alone(shape, net, params, device, width, SL_ROLE_TRAIN, 1);
         for_pairs(net, width, expected, alone.net, alone.params->diff, add_in);
         alone_end(&alone);
         run_once(net, device, width, SL_ROLE_TRAIN, 1, params, stats, width, output);
@@ -296,9 +334,37 @@ static void test_gradient_sum(void **state)
     (void)state;
     struct sl_device device = kit_device("ref");
 
-    check_sum(false, &device);
-    check_sum(true, &device);
+    check_sum(BASIC, &device);
+    check_sum(BOTTLENECK, &device);
+    check_sum(APART, &device);
     sl_device_close(&device);
+}
+
+/* ---- disjoint slices --------------------------------------------------------------- */
+
+/* The example of spec 3.2: 128, 64 and 32 channels are [0,128), [32,96) and [0,32). */
+static void test_spans(void **state)
+{
+    (void)state;
+    static const struct sl_span expected[] = {{0, 128}, {32, 64}, {0, 32}};
+    struct sl_error err = {0};
+    struct sl_net *net = NULL;
+    struct sl_widths widths = kit_widths("1,0.5,0.25");
+
+    kit_ok(sl_net_create(&err, &widths, &net), &err);
+    kit_ok(sl_net_slice(&err, net, SL_SLICES_DISJOINT), &err);
+    int axis = sl_net_axis(net, "channels", 128, false);
+    int fixed = sl_net_axis(net, "embedding", 128, true);
+    for (int w = 0; w < 3; w++) {
+        assert_memory_equal(&net->axes[axis].span[w], &expected[w], sizeof expected[w]);
+        assert_memory_equal(&net->axes[fixed].span[w], &expected[0], sizeof expected[0]);
+    }
+    sl_net_destroy(net);
+    widths = kit_widths("1,0.75,0.5");
+    kit_ok(sl_net_create(&err, &widths, &net), &err);
+    assert_int_equal(sl_net_slice(&err, net, SL_SLICES_DISJOINT), SL_ERROR_USAGE);
+    assert_non_null(strstr(err.text, "1.25"));
+    sl_net_destroy(net);
 }
 
 /* ---- item 4: isolation ------------------------------------------------------------- */
@@ -308,7 +374,7 @@ static void test_norm_isolation(void **state)
     (void)state;
     enum { WIDTH = 2 }; /* 0.5 */
     struct sl_device device = kit_device("ref");
-    struct sl_net *net = make_net(false, widths_text, BASE);
+    struct sl_net *net = make_net(BASIC, widths_text, BASE);
     struct sl_params *params = kit_params(net, &device);
     struct sl_stats *stats = kit_stats(net, &device);
     struct sl_stats *before = kit_stats(net, &device);
@@ -402,7 +468,7 @@ static void test_target_is_train(void **state)
 {
     (void)state;
     struct sl_device device = kit_device("ref");
-    struct sl_net *net = make_net(true, widths_text, BASE);
+    struct sl_net *net = make_net(BOTTLENECK, widths_text, BASE);
     struct sl_params *params = kit_params(net, &device);
     struct sl_stats *stats[2];
     float output[2][KIT_BATCH * DIM];
@@ -466,12 +532,12 @@ static double loss_beside(struct slope *s, const struct sl_param *param,
 /* Along its own gradient a parameter's slope is the gradient's length. In float and
  * across kinks that holds within a few percent; a wrong writer order, a lost branch or a
  * wrong slice is off by far more. */
-static void check_slopes(bool bottleneck, const struct sl_device *device, int width)
+static void check_slopes(enum shape shape, const struct sl_device *device, int width)
 {
     enum { START_MAX = 1 << 14 };
     static float start[START_MAX];
     const double step = 1e-4;
-    struct slope s = {.net = make_net(bottleneck, widths_text, BASE), .device = device};
+    struct slope s = {.net = make_net(shape, widths_of(shape), BASE), .device = device};
     const struct sl_plan_config config =
         plan_config(s.net, device, width, SL_ROLE_TRAIN, 1);
     int checked = 0;
@@ -516,22 +582,19 @@ static void test_slopes(void **state)
     (void)state;
     struct sl_device device = kit_device("ref");
 
-    check_slopes(false, &device, 0);
-    check_slopes(false, &device, 2);
-    check_slopes(true, &device, 1);
+    check_slopes(BASIC, &device, 0);
+    check_slopes(BASIC, &device, 2);
+    check_slopes(BOTTLENECK, &device, 1);
     sl_device_close(&device);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slice),
-        cmocka_unit_test(test_slice_identity_norm),
-        cmocka_unit_test(test_gradient_sum),
-        cmocka_unit_test(test_norm_isolation),
-        cmocka_unit_test(test_target_is_train),
-        cmocka_unit_test(test_slopes),
-        cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_slice),          cmocka_unit_test(test_slice_identity_norm),
+        cmocka_unit_test(test_gradient_sum),   cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_norm_isolation), cmocka_unit_test(test_target_is_train),
+        cmocka_unit_test(test_slopes),         cmocka_unit_test(test_running_statistics),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
