@@ -146,9 +146,9 @@ static int unknown(const char *name)
     return SLIM_ERROR_USAGE;
 }
 
-/* The threads of the computation must sleep, not spin, while they wait: with loader
- * workers or any other program on the same cores, spinning makes a step ten times slower
- * (measured on two cores). The OpenMP library reads this before main, so the program
+/* oneDNN's threads must sleep, not spin, while they wait: with our own, loader workers or
+ * any other program on the same cores, spinning makes a step ten times slower (measured
+ * on two cores). The OpenMP library reads this before main, so the program
  * starts once more with it set; where that fails, it goes on as it is. */
 static void wait_politely(char **argv)
 {

@@ -42,7 +42,8 @@ endif()
 # slim_tune_sources(TARGET): flags that belong to files by their name. Called once, after every
 # folder has added its list, because source properties are read in the target's own folder.
 #
-#   backend/cpu*.c     OpenMP (when found) and contraction
+#   backend/cpu*.c     contraction
+#   *_openmp.c         OpenMP
 #   *_avx2.c           AVX2 and FMA      (x86-64 only; each has a plain twin, chosen by cpuid.c)
 #   *_avx512.c         AVX-512 F BW DQ VL
 #   *_avx512bf16.c     the same and BF16
@@ -56,11 +57,9 @@ function(slim_tune_sources target)
         set(flags "")
         if(source MATCHES "/backend/cpu[^/]*\\.c$")
             list(APPEND flags -ffp-contract=fast)
-            if(SLIM_OPENMP)
-                list(APPEND flags ${OpenMP_C_FLAGS})
-            else()
-                list(APPEND flags -Wno-unknown-pragmas)
-            endif()
+        endif()
+        if(source MATCHES "_openmp\\.c$")
+            list(APPEND flags ${OpenMP_C_FLAGS})
         endif()
         if(source MATCHES "_avx2\\.c$")
             list(APPEND flags -mavx2 -mfma)

@@ -3,7 +3,8 @@
 # slim_test(NAME SOURCES file.c… [LABELS quick|full|device…] [TIMEOUT seconds])
 #     A cmocka program run by CTest: own process, own empty folder to write in, time-out
 #     (default 120 s), exit status 77 = skipped. Label quick unless told otherwise; a test whose
-#     name says pool or loader also gets the label threads, which the thread sanitizer runs.
+#     name says pool, loader, team or parity_numbers also gets the label threads, which the
+#     thread sanitizer runs (of which it does not see oneDNN and its threads).
 #
 # slim_fuzz(NAME SOURCES file.c…)
 #     A file with LLVMFuzzerTestOneInput. Normal builds replay tests/fuzz/corpus/NAME/ (or without fuzz_) through
@@ -38,7 +39,7 @@ XDG_CACHE_HOME=${scratch}/cache;\
 OMP_WAIT_POLICY=passive;\
 ASAN_OPTIONS=detect_stack_use_after_return=1;\
 UBSAN_OPTIONS=print_stacktrace=1;\
-TSAN_OPTIONS=halt_on_error=1")
+TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1")
     target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src"
                                                  "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(${target} PRIVATE slimclr_options slimclr)
@@ -52,7 +53,7 @@ function(slim_test name)
     if(NOT arg_LABELS)
         set(arg_LABELS quick)
     endif()
-    if(name MATCHES "pool|loader")
+    if(name MATCHES "pool|loader|team|parity_numbers")
         list(APPEND arg_LABELS threads)
     endif()
     if(NOT arg_TIMEOUT)

@@ -22,6 +22,7 @@ static void cpu_close(void *opened)
         return;
     }
     sl_cpu_engine_close(state);
+    sl_cpu_team_destroy(state->team);
     sl_heap_free(state->staging);
     sl_heap_free(state);
 }
@@ -32,8 +33,7 @@ static int threads_of(const struct sl_backend_options *options)
     if (threads <= 0) {
         threads = sl_cpu_count();
     }
-    const int limit = sl_cpu_threads_limit();
-    return threads < limit ? threads : limit;
+    return threads < SL_CPU_THREADS_MAX ? threads : SL_CPU_THREADS_MAX;
 }
 
 static enum sl_status cpu_open(struct sl_error *err,
@@ -46,6 +46,7 @@ static enum sl_status cpu_open(struct sl_error *err,
     state->threads = threads_of(options);
     state->rows = sl_cpu_rows_at(0);
     state->has_bf16 = sl_cpu_features().avx512_bf16;
+    SL_TRY_OUT(sl_cpu_team_create(err, state->threads, &state->team));
     sl_cpu_enter(state);
     SL_TRY_OUT(sl_cpu_engine_open(err, state));
     *opened = state;
@@ -91,18 +92,29 @@ static void cpu_move(void *state SL_UNUSED, void *dst, const void *src, size_t b
     }
 }
 
+struct put {
+    const struct sl_cpu_maps *maps;
+    const float *host;
+    char *dst;
+    int64_t value_bytes;
+};
+
+static void put_range(const void *context, struct sl_cpu_range range, int part SL_UNUSED)
+{
+    const struct put *put = context;
+    put->maps->put(range.end - range.begin, put->host + range.begin,
+                   put->dst + range.begin * put->value_bytes);
+}
+
 static void cpu_put_map(void *opened, enum sl_dtype type, int64_t n, const float *host,
                         void *dst)
 {
     const struct sl_cpu_state *state = opened;
-    const struct sl_cpu_maps *maps = state->rows->maps[type];
-    char *to = dst;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        maps->put(part.end - part.begin, host + part.begin,
-                  to + part.begin * sl_dtype_bytes(type));
-    }
+    const struct put put = {.maps = state->rows->maps[type],
+                            .host = host,
+                            .dst = dst,
+                            .value_bytes = sl_dtype_bytes(type)};
+    sl_cpu_split(state, n, put_range, &put);
 }
 
 static void cpu_zero(void *state SL_UNUSED, void *dst, size_t bytes)

@@ -5,8 +5,9 @@
  * cpu_dnnl2.c depends on oneDNN's version (2.x): it makes primitives; another version is
  * another file with the same functions.
  *
- * Every loop is split into state->threads ranges and partial results are combined in the
- * order of the ranges: the same number of threads always gives the same bits.
+ * Every loop is split into state->threads ranges (sl_cpu_split) and partial results are
+ * combined in the order of the ranges: the same number of threads always gives the same
+ * bits, whichever thread did what.
  */
 #ifndef SRC_BACKEND_CPU_INT_H
 #define SRC_BACKEND_CPU_INT_H
@@ -14,13 +15,13 @@
 #include <dnnl.h>
 
 #include "backend/cpu_rows_int.h"
-
-enum { SL_CPU_THREADS_MAX = 1024 };
+#include "backend/cpu_team_int.h"
 
 struct sl_cpu_state {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     int threads;
+    struct sl_cpu_team *team; /* of as many */
     const struct sl_cpu_rows *rows;
     bool has_bf16; /* the vector unit computes in it */
     /* One dense convolution weight, between master and packed form; as large as the
@@ -84,13 +85,25 @@ struct sl_cpu_range {
 };
 struct sl_cpu_range sl_cpu_part(int64_t n, int parts, int i);
 
+/* Does work(context, range, part) once for each part 0 … state->threads - 1, where range
+ * is that part of [0, n), which may be empty. Parts run at the same time in any of the
+ * team's threads; so each has scratch and sums of its own, found by its number. */
+void sl_cpu_split(const struct sl_cpu_state *state, int64_t n,
+                  void (*work)(const void *context, struct sl_cpu_range range, int part),
+                  const void *context);
+/* The same with all parts in the calling thread unless `is_long`: whether there is so
+ * much to do that handing it to others pays. */
+void sl_cpu_split_long(const struct sl_cpu_state *state, bool is_long, int64_t n,
+                       void (*work)(const void *context, struct sl_cpu_range range,
+                                    int part),
+                       const void *context);
+
 /* Tells oneDNN's team, for the calling thread, how large it is. The state's number may
  * differ from the process's, so every entry that leads into oneDNN calls this first. */
 void sl_cpu_enter(const struct sl_cpu_state *state);
-/* cpu_openmp.c and cpu_serial.c: how many threads loops may have; the number for OpenMP.
+/* cpu_openmp.c and cpu_openmp_none.c: the number for OpenMP, whose threads are oneDNN's.
  */
-int sl_cpu_threads_limit(void);
-void sl_cpu_threads_set(int threads);
+void sl_cpu_openmp_threads(int threads);
 
 /* The loops over maps of the op's type, and the address of a map's value. */
 const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,

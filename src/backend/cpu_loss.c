@@ -147,19 +147,29 @@ static struct sl_row_loss_result ref_range(const struct sl_row_loss *loss,
     return result;
 }
 
+struct loss_call {
+    const struct sl_cpu_rows *rows;
+    const struct sl_row_loss *loss;
+    struct sl_row_loss_result *results; /* of each part */
+};
+
+static void loss_range(const void *context, struct sl_cpu_range range, int part)
+{
+    const struct loss_call *call = context;
+    const bool rare = call->loss->kind == SL_LOSS_ATKD || call->loss->kind == SL_LOSS_DKD;
+    call->results[part] =
+        rare ? ref_range(call->loss, range) : own_range(call->rows, call->loss, range);
+}
+
 void sl_cpu_row_loss(void *opened, const struct sl_row_loss *loss,
                      struct sl_row_loss_result *result)
 {
     const struct sl_cpu_state *state = opened;
     struct sl_row_loss_result parts[SL_CPU_THREADS_MAX];
-    const bool rare = loss->kind == SL_LOSS_ATKD || loss->kind == SL_LOSS_DKD;
     SL_ASSERT(loss->rows > 0 && loss->cols > 0 && loss->stride >= loss->cols);
     SL_ASSERT(loss->kind == SL_LOSS_CLASS || loss->teacher != NULL);
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range range = sl_cpu_part(loss->rows, state->threads, t);
-        parts[t] = rare ? ref_range(loss, range) : own_range(state->rows, loss, range);
-    }
+    const struct loss_call call = {.rows = state->rows, .loss = loss, .results = parts};
+    sl_cpu_split(state, loss->rows, loss_range, &call);
     *result = (struct sl_row_loss_result){0};
     for (int t = 0; t < state->threads; t++) {
         result->value += parts[t].value;

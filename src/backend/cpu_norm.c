@@ -123,20 +123,23 @@ static struct group group_at(const struct sl_op_desc *d, const struct sl_op_args
     return group;
 }
 
-/* Elements of thread t's rows, from the group's first on. */
-static struct sl_cpu_range elements_of(const struct sl_cpu_state *state,
-                                       const struct sl_cpu_tile *tile, int64_t rows,
-                                       int t)
-{
-    const struct sl_cpu_range part = sl_cpu_part(rows, state->threads, t);
-    return (struct sl_cpu_range){.begin = part.begin * tile->c,
-                                 .end = part.end * tile->c};
-}
+/* What a part works on: rows of one group. */
+struct call {
+    const struct sl_cpu_maps *maps;
+    const struct sl_prepared *op;
+    const struct sl_op_args *args;
+    const struct group *group;
+    const struct room *room;
+    const struct sl_cpu_norm_forward *forward;   /* apply_group's */
+    const struct sl_cpu_norm_backward *backward; /* apply_gradients' */
+};
 
-/* Asked by the pragmas only. */
-static SL_UNUSED bool is_long(const struct sl_cpu_tile *tile, int64_t rows)
+static void split_rows(const struct sl_cpu_state *state, const struct call *call,
+                       void (*work)(const void *context, struct sl_cpu_range rows,
+                                    int part))
 {
-    return rows * tile->c >= SERIAL_BELOW;
+    const int64_t rows = call->group->rows;
+    sl_cpu_split_long(state, rows * call->op->tile.c >= SERIAL_BELOW, rows, work, call);
 }
 
 /* The first c values repeated over the tile. */
@@ -147,7 +150,7 @@ static void spread(const struct sl_cpu_tile *tile, float *constant)
     }
 }
 
-/* A thread's share of the sums, at 0. */
+/* A part's share of the sums, at 0. */
 static struct sl_cpu_sums sums_of(const struct sl_cpu_tile *tile, const struct room *room,
                                   int t)
 {
@@ -160,7 +163,7 @@ static struct sl_cpu_sums sums_of(const struct sl_cpu_tile *tile, const struct r
     return sums;
 }
 
-/* All threads' sums joined in thread 0's, in the order of threads. */
+/* All parts' sums joined in part 0's, in their order. */
 static struct sl_cpu_sums join_sums(const struct sl_cpu_state *state,
                                     const struct sl_cpu_tile *tile,
                                     const struct room *room)
@@ -196,23 +199,32 @@ static void find_shift(const struct sl_cpu_state *state, const struct sl_prepare
     spread(tile, shift);
 }
 
+static void sum_rows(const void *context, struct sl_cpu_range rows, int part)
+{
+    const struct call *call = context;
+    const struct sl_cpu_tile *tile = &call->op->tile;
+    const struct sl_cpu_sums sums = sums_of(tile, call->room, part);
+    const int64_t at = call->group->begin + rows.begin * tile->c;
+    call->maps->norm_sums(tile, (rows.end - rows.begin) * tile->c,
+                          sl_cpu_at(&call->op->desc, call->args->src, at),
+                          call->room->constants[0], &sums);
+}
+
 /* mean = s + sum(x - s) / N, variance = sum(x - s)^2 / N - (sum(x - s) / N)^2 */
 static void find_statistics(const struct sl_cpu_state *state,
                             const struct sl_prepared *op, const struct group *group,
-                            const void *x, const struct room *room)
+                            const struct sl_op_args *args, const struct room *room)
 {
-    const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
     float *shift = room->constants[0];
-    find_shift(state, op, group->rows, x, room->sums, shift);
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (is_long(tile, group->rows))
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
-        const struct sl_cpu_sums sums = sums_of(tile, room, t);
-        sl_cpu_maps_of(state, d)->norm_sums(tile, part.end - part.begin,
-                                            sl_cpu_at(d, x, part.begin), shift, &sums);
-    }
+    find_shift(state, op, group->rows, sl_cpu_at(&op->desc, args->src, group->begin),
+               room->sums, shift);
+    const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
+                              .op = op,
+                              .args = args,
+                              .group = group,
+                              .room = room};
+    split_rows(state, &call, sum_rows);
     const struct sl_cpu_sums total = join_sums(state, tile, room);
     for (int64_t c = 0; c < tile->c; c++) {
         const double offset = total.first[c] / (double)group->rows;
@@ -245,11 +257,24 @@ static double inverse_of(const struct sl_op_desc *d, const struct group *group,
     return 1.0 / sqrt((double)args->running_variance[c] + (double)d->epsilon);
 }
 
+static void apply_rows(const void *context, struct sl_cpu_range rows, int part SL_UNUSED)
+{
+    const struct call *call = context;
+    const struct sl_op_desc *d = &call->op->desc;
+    const struct sl_op_args *args = call->args;
+    const struct sl_cpu_tile *tile = &call->op->tile;
+    const int64_t at = call->group->begin + rows.begin * tile->c;
+    const bool adds = d->tail == SL_TAIL_ADD_RELU;
+    call->maps->norm_apply(tile, (rows.end - rows.begin) * tile->c,
+                           sl_cpu_at(d, args->src, at),
+                           adds ? sl_cpu_at(d, args->added, at) : NULL, call->forward,
+                           sl_cpu_at_out(d, args->dst, at));
+}
+
 static void apply_group(const struct sl_cpu_state *state, const struct sl_prepared *op,
                         const struct group *group, const struct sl_op_args *args,
                         const struct room *room)
 {
-    const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
     float *mean = room->constants[0];
     float *slope = room->constants[1];
@@ -265,17 +290,13 @@ static void apply_group(const struct sl_cpu_state *state, const struct sl_prepar
     spread(tile, shift);
     const struct sl_cpu_norm_forward norm = {
         .mean = mean, .slope = slope, .shift = shift, .tail = op->desc.tail};
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (is_long(tile, group->rows))
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
-        const int64_t at = group->begin + part.begin;
-        const bool adds = norm.tail == SL_TAIL_ADD_RELU;
-        sl_cpu_maps_of(state, d)->norm_apply(tile, part.end - part.begin,
-                                             sl_cpu_at(d, args->src, at),
-                                             adds ? sl_cpu_at(d, args->added, at) : NULL,
-                                             &norm, sl_cpu_at_out(d, args->dst, at));
-    }
+    const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
+                              .op = op,
+                              .args = args,
+                              .group = group,
+                              .room = room,
+                              .forward = &norm};
+    split_rows(state, &call, apply_rows);
 }
 
 static void norm_forward(struct sl_cpu_state *state, struct sl_prepared *op,
@@ -286,8 +307,7 @@ static void norm_forward(struct sl_cpu_state *state, struct sl_prepared *op,
     for (int k = 0; k < n_groups(&op->desc); k++) {
         const struct group group = group_at(&op->desc, args, k);
         if (op->desc.batch_statistics) {
-            find_statistics(state, op, &group,
-                            sl_cpu_at(&op->desc, args->src, group.begin), &room);
+            find_statistics(state, op, &group, args, &room);
         }
         apply_group(state, op, &group, args, &room);
     }
@@ -295,7 +315,7 @@ static void norm_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 
 /* ---- backward ---------------------------------------------------------------------- */
 
-/* The tensors of one thread's range, from its first element on. */
+/* The tensors of one part's range, from its first element on. */
 struct operands {
     const void *g, *x, *dst; /* dst NULL: no mask */
     void *diff_src, *diff_added;
@@ -314,6 +334,19 @@ static struct operands operands_at(const struct sl_op_desc *d,
     };
 }
 
+static void sum_gradient_rows(const void *context, struct sl_cpu_range rows, int part)
+{
+    const struct call *call = context;
+    const struct sl_op_args *args = call->args;
+    const struct sl_cpu_tile *tile = &call->op->tile;
+    const struct sl_cpu_sums sums = sums_of(tile, call->room, part);
+    const struct operands o =
+        operands_at(&call->op->desc, args, call->group->begin + rows.begin * tile->c);
+    call->maps->norm_gradient_sums(tile, (rows.end - rows.begin) * tile->c, o.g, o.x,
+                                   o.dst, call->room->constants[0], o.diff_added,
+                                   args->diff_added_add, &sums);
+}
+
 /* Sums of g and g (x - mean), and diff_added on the way. */
 static struct sl_cpu_sums sum_gradients(const struct sl_cpu_state *state,
                                         const struct sl_prepared *op,
@@ -327,43 +360,52 @@ static struct sl_cpu_sums sum_gradients(const struct sl_cpu_state *state,
         mean[c] = (float)mean_of(group, args, c);
     }
     spread(tile, mean);
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (is_long(tile, group->rows))
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
-        const struct sl_cpu_sums sums = sums_of(tile, room, t);
-        const struct operands o = operands_at(&op->desc, args, group->begin + part.begin);
-        sl_cpu_maps_of(state, &op->desc)
-            ->norm_gradient_sums(tile, part.end - part.begin, o.g, o.x, o.dst, mean,
-                                 o.diff_added, args->diff_added_add, &sums);
-    }
+    const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
+                              .op = op,
+                              .args = args,
+                              .group = group,
+                              .room = room};
+    split_rows(state, &call, sum_gradient_rows);
     return join_sums(state, tile, room);
+}
+
+/* Whether diff_added, when it was just written, is the masked gradient already. */
+static bool is_masked(const struct sl_prepared *op, const struct sl_op_args *args)
+{
+    return op->desc.tail == SL_TAIL_ADD_RELU && !args->diff_added_add;
+}
+
+static void apply_gradient_rows(const void *context, struct sl_cpu_range rows,
+                                int part SL_UNUSED)
+{
+    const struct call *call = context;
+    const struct sl_cpu_tile *tile = &call->op->tile;
+    const struct operands o = operands_at(&call->op->desc, call->args,
+                                          call->group->begin + rows.begin * tile->c);
+    call->maps->norm_gradient_apply(tile, (rows.end - rows.begin) * tile->c,
+                                    is_masked(call->op, call->args) ? o.diff_added : o.g,
+                                    o.x, o.dst, call->backward, o.diff_src);
 }
 
 static void apply_gradients(const struct sl_cpu_state *state,
                             const struct sl_prepared *op, const struct group *group,
                             const struct sl_op_args *args, const struct room *room)
 {
-    const struct sl_cpu_tile *tile = &op->tile;
-    /* diff_added, when it was just written, is the masked gradient already */
-    const bool ready = op->desc.tail == SL_TAIL_ADD_RELU && !args->diff_added_add;
     const struct sl_cpu_norm_backward norm = {
         .mean = room->constants[0],
         .slope = room->constants[1],
         .by_g = room->constants[2],
         .by_x = room->constants[3],
-        .masked = op->desc.tail != SL_TAIL_NONE && !ready,
+        .masked = op->desc.tail != SL_TAIL_NONE && !is_masked(op, args),
         .add = args->diff_src_add,
     };
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (is_long(tile, group->rows))
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = elements_of(state, tile, group->rows, t);
-        const struct operands o = operands_at(&op->desc, args, group->begin + part.begin);
-        sl_cpu_maps_of(state, &op->desc)
-            ->norm_gradient_apply(tile, part.end - part.begin, ready ? o.diff_added : o.g,
-                                  o.x, o.dst, &norm, o.diff_src);
-    }
+    const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
+                              .op = op,
+                              .args = args,
+                              .group = group,
+                              .room = room,
+                              .backward = &norm};
+    split_rows(state, &call, apply_gradient_rows);
 }
 
 /* With a = scale inverse_std and x^ = (x - mean) inverse_std, for batch statistics:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The numbers group of the cpu backend but for row losses: matrix product (oneDNN's),
- * row-wise operations on embeddings, the updates of flat memory, and the split of work
- * among threads that all cpu files use.
+ * row-wise operations on embeddings, the updates of flat memory and maps, and the split
+ * of work among threads that all cpu files use.
  */
 #include "backend/cpu_int.h"
 
@@ -30,12 +30,49 @@ struct sl_cpu_range sl_cpu_part(int64_t n, int parts, int i)
     return (struct sl_cpu_range){.begin = begin, .end = begin + each + (i < longer)};
 }
 
-void sl_cpu_enter(const struct sl_cpu_state *state)
+/* What the team is given: work on the parts of [0, n). */
+struct split {
+    int64_t n;
+    int parts;
+    void (*work)(const void *context, struct sl_cpu_range range, int part);
+    const void *context;
+};
+
+static void run_part(const void *context, int part)
 {
-    sl_cpu_threads_set(state->threads);
+    const struct split *split = context;
+    split->work(split->context, sl_cpu_part(split->n, split->parts, part), part);
 }
 
-/* Sum of the threads' results, in their order. */
+void sl_cpu_split_long(const struct sl_cpu_state *state, bool is_long, int64_t n,
+                       void (*work)(const void *context, struct sl_cpu_range range,
+                                    int part),
+                       const void *context)
+{
+    const struct split split = {
+        .n = n, .parts = state->threads, .work = work, .context = context};
+    if (is_long) {
+        sl_cpu_team_run(state->team, run_part, &split);
+        return;
+    }
+    for (int part = 0; part < state->threads; part++) {
+        run_part(&split, part);
+    }
+}
+
+void sl_cpu_split(const struct sl_cpu_state *state, int64_t n,
+                  void (*work)(const void *context, struct sl_cpu_range range, int part),
+                  const void *context)
+{
+    sl_cpu_split_long(state, true, n, work, context);
+}
+
+void sl_cpu_enter(const struct sl_cpu_state *state)
+{
+    sl_cpu_openmp_threads(state->threads);
+}
+
+/* Sum of the parts' results, in their order. */
 static double join(const struct sl_cpu_state *state, const double *parts)
 {
     double total = 0.0;
@@ -60,18 +97,60 @@ void sl_cpu_gemm(void *state, bool transpose_a, bool transpose_b, int64_t m, int
 
 /* ---- rows -------------------------------------------------------------------------- */
 
+/* Rows (rows, d) that a part works on; each function says what a, b and c are. */
+struct rows_call {
+    const struct sl_cpu_rows *rows;
+    int64_t n, d;
+    const float *a, *b, *c;
+    int64_t stride; /* of numbers that stand beside the rows */
+    float *out, *out_norms;
+    double *sums; /* of each part */
+};
+
+static void split_rows(const struct sl_cpu_state *state, const struct rows_call *call,
+                       void (*work)(const void *context, struct sl_cpu_range range,
+                                    int part))
+{
+    sl_cpu_split_long(state, call->n * call->d >= SERIAL_BELOW, call->n, work, call);
+}
+
+/* out = a / ||a|| */
+static void normalize_range(const void *context, struct sl_cpu_range rows,
+                            int part SL_UNUSED)
+{
+    const struct rows_call *call = context;
+    const int64_t d = call->d;
+    for (int64_t i = rows.begin; i < rows.end; i++) {
+        const float *from = call->a + i * d;
+        const double norm = sqrt(call->rows->dot(d, from, from));
+        const float inverse = (float)(1.0 / fmax(norm, norm_floor));
+        call->out_norms[i] = (float)norm;
+        call->rows->combine(d, inverse, from, 0.0f, from, call->out + i * d);
+    }
+}
+
 void sl_cpu_row_normalize(void *opened, int64_t rows, int64_t d, const float *z, float *q,
                           float *norms)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static)                                                \
-    num_threads(state->threads) if (rows * d >= SERIAL_BELOW)
-    for (int64_t i = 0; i < rows; i++) {
-        const float *from = z + i * d;
-        const double norm = sqrt(state->rows->dot(d, from, from));
-        const float inverse = (float)(1.0 / fmax(norm, norm_floor));
-        norms[i] = (float)norm;
-        state->rows->combine(d, inverse, from, 0.0f, from, q + i * d);
+    const struct rows_call call = {
+        .rows = state->rows, .n = rows, .d = d, .a = z, .out = q, .out_norms = norms};
+    split_rows(state, &call, normalize_range);
+}
+
+/* out = (b - (a b) a) / c, with a the normalised rows, b their gradient, c the norms */
+static void normalize_backward_range(const void *context, struct sl_cpu_range rows,
+                                     int part SL_UNUSED)
+{
+    const struct rows_call *call = context;
+    const int64_t d = call->d;
+    for (int64_t i = rows.begin; i < rows.end; i++) {
+        const float *q = call->a + i * d;
+        const float *g = call->b + i * d;
+        const double inverse = 1.0 / fmax((double)call->c[i], norm_floor);
+        const double along = call->rows->dot(d, g, q);
+        call->rows->combine(d, (float)inverse, g, (float)(-along * inverse), q,
+                            call->out + i * d);
     }
 }
 
@@ -79,13 +158,24 @@ void sl_cpu_row_normalize_backward(void *opened, int64_t rows, int64_t d, const 
                                    const float *norms, const float *g, float *diff_z)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static)                                                \
-    num_threads(state->threads) if (rows * d >= SERIAL_BELOW)
-    for (int64_t i = 0; i < rows; i++) {
-        const double inverse = 1.0 / fmax((double)norms[i], norm_floor);
-        const double along = state->rows->dot(d, g + i * d, q + i * d);
-        state->rows->combine(d, (float)inverse, g + i * d, (float)(-along * inverse),
-                             q + i * d, diff_z + i * d);
+    const struct rows_call call = {.rows = state->rows,
+                                   .n = rows,
+                                   .d = d,
+                                   .a = q,
+                                   .b = g,
+                                   .c = norms,
+                                   .out = diff_z};
+    split_rows(state, &call, normalize_backward_range);
+}
+
+/* out = a b, one number a row */
+static void dot_range(const void *context, struct sl_cpu_range rows, int part SL_UNUSED)
+{
+    const struct rows_call *call = context;
+    const int64_t d = call->d;
+    for (int64_t i = rows.begin; i < rows.end; i++) {
+        call->out[i * call->stride] =
+            (float)call->rows->dot(d, call->a + i * d, call->b + i * d);
     }
 }
 
@@ -93,10 +183,24 @@ void sl_cpu_row_dot(void *opened, int64_t rows, int64_t d, const float *a, const
                     float *out, int64_t out_stride)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static)                                                \
-    num_threads(state->threads) if (rows * d >= SERIAL_BELOW)
-    for (int64_t i = 0; i < rows; i++) {
-        out[i * out_stride] = (float)state->rows->dot(d, a + i * d, b + i * d);
+    const struct rows_call call = {.rows = state->rows,
+                                   .n = rows,
+                                   .d = d,
+                                   .a = a,
+                                   .b = b,
+                                   .stride = out_stride,
+                                   .out = out};
+    split_rows(state, &call, dot_range);
+}
+
+/* out += c a, with c one number a row */
+static void axpy_range(const void *context, struct sl_cpu_range rows, int part SL_UNUSED)
+{
+    const struct rows_call *call = context;
+    const int64_t d = call->d;
+    for (int64_t i = rows.begin; i < rows.end; i++) {
+        call->rows->axpy(d, call->c[i * call->stride], call->a + i * d,
+                         call->out + i * d);
     }
 }
 
@@ -104,11 +208,14 @@ void sl_cpu_row_axpy(void *opened, int64_t rows, int64_t d, const float *coeffic
                      int64_t stride, const float *x, float *y)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static)                                                \
-    num_threads(state->threads) if (rows * d >= SERIAL_BELOW)
-    for (int64_t i = 0; i < rows; i++) {
-        state->rows->axpy(d, coefficients[i * stride], x + i * d, y + i * d);
-    }
+    const struct rows_call call = {.rows = state->rows,
+                                   .n = rows,
+                                   .d = d,
+                                   .a = x,
+                                   .c = coefficients,
+                                   .stride = stride,
+                                   .out = y};
+    split_rows(state, &call, axpy_range);
 }
 
 /* Standard deviation of column j over the rows, biased. */
@@ -127,94 +234,90 @@ static double column_std(int64_t rows, int64_t d, const float *q, int64_t j)
     return sqrt(squares / (double)rows);
 }
 
+static void std_range(const void *context, struct sl_cpu_range columns, int part)
+{
+    const struct rows_call *call = context;
+    double sum = 0.0;
+    for (int64_t j = columns.begin; j < columns.end; j++) {
+        sum += column_std(call->n, call->d, call->a, j);
+    }
+    call->sums[part] = sum;
+}
+
 double sl_cpu_embedding_std(void *opened, int64_t rows, int64_t d, const float *q)
 {
     const struct sl_cpu_state *state = opened;
-    double parts[SL_CPU_THREADS_MAX];
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (rows * d >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(d, state->threads, t);
-        double sum = 0.0;
-        for (int64_t j = part.begin; j < part.end; j++) {
-            sum += column_std(rows, d, q, j);
-        }
-        parts[t] = sum;
-    }
-    return join(state, parts) / (double)d * sqrt((double)d);
+    double sums[SL_CPU_THREADS_MAX];
+    const struct rows_call call = {.n = rows, .d = d, .a = q, .sums = sums};
+    sl_cpu_split_long(state, rows * d >= SERIAL_BELOW, d, std_range, &call);
+    return join(state, sums) / (double)d * sqrt((double)d);
 }
 
 /* ---- flat memory ------------------------------------------------------------------- */
 
+/* Flat memory that a part works on: x is read, y is updated. */
+struct flat_call {
+    const struct sl_cpu_rows *rows;
+    const float *x;
+    float *y;
+    double *sums;   /* of each part */
+    int64_t *found; /* by each part, -1: nothing */
+};
+
+static void split_flat(const struct sl_cpu_state *state, int64_t n,
+                       void (*work)(const void *context, struct sl_cpu_range range,
+                                    int part),
+                       const void *context)
+{
+    sl_cpu_split_long(state, n >= SERIAL_BELOW, n, work, context);
+}
+
+static void squares_range(const void *context, struct sl_cpu_range range, int part)
+{
+    const struct flat_call *call = context;
+    const float *x = call->x + range.begin;
+    call->sums[part] = call->rows->dot(range.end - range.begin, x, x);
+}
+
 double sl_cpu_sum_squares(void *opened, int64_t n, const float *x)
 {
     const struct sl_cpu_state *state = opened;
-    double parts[SL_CPU_THREADS_MAX];
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        parts[t] =
-            state->rows->dot(part.end - part.begin, x + part.begin, x + part.begin);
-    }
-    return join(state, parts);
+    double sums[SL_CPU_THREADS_MAX];
+    const struct flat_call call = {.rows = state->rows, .x = x, .sums = sums};
+    split_flat(state, n, squares_range, &call);
+    return join(state, sums);
+}
+
+static void add_range(const void *context, struct sl_cpu_range range, int part)
+{
+    const struct flat_call *call = context;
+    call->sums[part] = call->rows->add(range.end - range.begin, call->x + range.begin,
+                                       call->y + range.begin);
 }
 
 double sl_cpu_add(void *opened, int64_t n, const float *x, float *y)
 {
     const struct sl_cpu_state *state = opened;
-    double parts[SL_CPU_THREADS_MAX];
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        parts[t] =
-            state->rows->add(part.end - part.begin, x + part.begin, y + part.begin);
-    }
-    return join(state, parts);
+    double sums[SL_CPU_THREADS_MAX];
+    const struct flat_call call = {.rows = state->rows, .x = x, .y = y, .sums = sums};
+    split_flat(state, n, add_range, &call);
+    return join(state, sums);
 }
 
-const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,
-                                         const struct sl_op_desc *desc)
+static void find_range(const void *context, struct sl_cpu_range range, int part)
 {
-    return state->rows->maps[desc->type];
-}
-
-const void *sl_cpu_at(const struct sl_op_desc *desc, const void *map, int64_t i)
-{
-    return (const char *)map + i * sl_dtype_bytes(desc->type);
-}
-
-void *sl_cpu_at_out(const struct sl_op_desc *desc, void *map, int64_t i)
-{
-    return (char *)map + i * sl_dtype_bytes(desc->type);
-}
-
-void sl_cpu_accumulate(const struct sl_cpu_state *state, const struct sl_op_desc *desc,
-                       int64_t n, const void *x, void *y)
-{
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        sl_cpu_maps_of(state, desc)
-            ->accumulate(part.end - part.begin, sl_cpu_at(desc, x, part.begin),
-                         sl_cpu_at_out(desc, y, part.begin));
-    }
+    const struct flat_call *call = context;
+    const int64_t at =
+        call->rows->find_nonfinite(range.end - range.begin, call->x + range.begin);
+    call->found[part] = at < 0 ? -1 : range.begin + at;
 }
 
 int64_t sl_cpu_find_nonfinite(void *opened, int64_t n, const float *x)
 {
     const struct sl_cpu_state *state = opened;
     int64_t found[SL_CPU_THREADS_MAX];
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        const int64_t at =
-            state->rows->find_nonfinite(part.end - part.begin, x + part.begin);
-        found[t] = at < 0 ? -1 : part.begin + at;
-    }
+    const struct flat_call call = {.rows = state->rows, .x = x, .found = found};
+    split_flat(state, n, find_range, &call);
     for (int t = 0; t < state->threads; t++) {
         if (found[t] >= 0) {
             return found[t];
@@ -223,33 +326,79 @@ int64_t sl_cpu_find_nonfinite(void *opened, int64_t n, const float *x)
     return -1;
 }
 
+struct average_call {
+    const struct sl_cpu_rows *rows;
+    float share;
+    const float *online;
+    float *target;
+};
+
+static void average_range(const void *context, struct sl_cpu_range range,
+                          int part SL_UNUSED)
+{
+    const struct average_call *call = context;
+    call->rows->average(range.end - range.begin, call->share, call->online + range.begin,
+                        call->target + range.begin);
+}
+
 void sl_cpu_average(void *opened, int64_t n, float m, const float *online, float *target)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        state->rows->average(part.end - part.begin, 1.0f - m, online + part.begin,
-                             target + part.begin);
-    }
+    const struct average_call call = {
+        .rows = state->rows, .share = 1.0f - m, .online = online, .target = target};
+    split_flat(state, n, average_range, &call);
+}
+
+struct sgd_call {
+    const struct sl_cpu_rows *rows;
+    float lr, momentum, weight_decay;
+    const float *g;
+    float *v, *p;
+};
+
+static void sgd_range(const void *context, struct sl_cpu_range range, int part SL_UNUSED)
+{
+    const struct sgd_call *call = context;
+    call->rows->sgd(range.end - range.begin, call->lr, call->momentum, call->weight_decay,
+                    call->g + range.begin, call->v + range.begin, call->p + range.begin);
 }
 
 void sl_cpu_sgd(void *opened, int64_t n, float lr, float momentum, float weight_decay,
                 const float *g, float *v, float *p)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        state->rows->sgd(part.end - part.begin, lr, momentum, weight_decay,
-                         g + part.begin, v + part.begin, p + part.begin);
-    }
+    const struct sgd_call call = {.rows = state->rows,
+                                  .lr = lr,
+                                  .momentum = momentum,
+                                  .weight_decay = weight_decay,
+                                  .g = g,
+                                  .v = v,
+                                  .p = p};
+    split_flat(state, n, sgd_range, &call);
 }
 
 /* Parts of a sum whose order must not depend on the number of threads. */
 enum { FIXED_PARTS = 64 };
+
+struct lars_norms_call {
+    const struct sl_cpu_rows *rows;
+    int64_t n;
+    float weight_decay;
+    const float *g, *p;
+    double *squares_p, *squares_g; /* (FIXED_PARTS) */
+};
+
+static void lars_norms_parts(const void *context, struct sl_cpu_range fixed,
+                             int part SL_UNUSED)
+{
+    const struct lars_norms_call *call = context;
+    for (int i = (int)fixed.begin; i < fixed.end; i++) {
+        const struct sl_cpu_range range = sl_cpu_part(call->n, FIXED_PARTS, i);
+        call->rows->lars_norms(range.end - range.begin, call->weight_decay,
+                               call->g + range.begin, call->p + range.begin,
+                               &call->squares_p[i], &call->squares_g[i]);
+    }
+}
 
 void sl_cpu_lars_norms(void *opened, int64_t n, float weight_decay, const float *g,
                        const float *p, double *squares_p, double *squares_g)
@@ -257,13 +406,14 @@ void sl_cpu_lars_norms(void *opened, int64_t n, float weight_decay, const float 
     const struct sl_cpu_state *state = opened;
     double of_p[FIXED_PARTS];
     double of_g[FIXED_PARTS];
-#pragma omp parallel for schedule(static)                                                \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < FIXED_PARTS; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, FIXED_PARTS, t);
-        state->rows->lars_norms(part.end - part.begin, weight_decay, g + part.begin,
-                                p + part.begin, &of_p[t], &of_g[t]);
-    }
+    const struct lars_norms_call call = {.rows = state->rows,
+                                         .n = n,
+                                         .weight_decay = weight_decay,
+                                         .g = g,
+                                         .p = p,
+                                         .squares_p = of_p,
+                                         .squares_g = of_g};
+    sl_cpu_split_long(state, n >= SERIAL_BELOW, FIXED_PARTS, lars_norms_parts, &call);
     *squares_p = 0.0;
     *squares_g = 0.0;
     for (int t = 0; t < FIXED_PARTS; t++) {
@@ -272,17 +422,50 @@ void sl_cpu_lars_norms(void *opened, int64_t n, float weight_decay, const float 
     }
 }
 
+struct lars_call {
+    const struct sl_cpu_rows *rows;
+    float lr, momentum, weight_decay, ratio;
+    const float *g;
+    float *v, *p;
+};
+
+static void lars_range(const void *context, struct sl_cpu_range range, int part SL_UNUSED)
+{
+    const struct lars_call *call = context;
+    call->rows->lars(range.end - range.begin, call->lr, call->momentum,
+                     call->weight_decay, call->ratio, call->g + range.begin,
+                     call->v + range.begin, call->p + range.begin);
+}
+
 void sl_cpu_lars(void *opened, int64_t n, float lr, float momentum, float weight_decay,
                  float ratio, const float *g, float *v, float *p)
 {
     const struct sl_cpu_state *state = opened;
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        state->rows->lars(part.end - part.begin, lr, momentum, weight_decay, ratio,
-                          g + part.begin, v + part.begin, p + part.begin);
-    }
+    const struct lars_call call = {.rows = state->rows,
+                                   .lr = lr,
+                                   .momentum = momentum,
+                                   .weight_decay = weight_decay,
+                                   .ratio = ratio,
+                                   .g = g,
+                                   .v = v,
+                                   .p = p};
+    split_flat(state, n, lars_range, &call);
+}
+
+struct adamw_call {
+    const struct sl_cpu_rows *rows;
+    const struct sl_cpu_adamw *factors;
+    const float *g;
+    float *m, *v, *p;
+};
+
+static void adamw_range(const void *context, struct sl_cpu_range range,
+                        int part SL_UNUSED)
+{
+    const struct adamw_call *call = context;
+    call->rows->adamw(range.end - range.begin, call->factors, call->g + range.begin,
+                      call->m + range.begin, call->v + range.begin,
+                      call->p + range.begin);
 }
 
 void sl_cpu_adamw(void *opened, int64_t n, const struct sl_adamw *rule, const float *g,
@@ -300,11 +483,49 @@ void sl_cpu_adamw(void *opened, int64_t n, const struct sl_adamw *rule, const fl
         .root = (float)sqrt(unbias2),
         .epsilon = (float)rule->epsilon,
     };
-#pragma omp parallel for schedule(static, 1)                                             \
-    num_threads(state->threads) if (n >= SERIAL_BELOW)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(n, state->threads, t);
-        state->rows->adamw(part.end - part.begin, &factors, g + part.begin,
-                           m + part.begin, v + part.begin, p + part.begin);
-    }
+    const struct adamw_call call = {
+        .rows = state->rows, .factors = &factors, .g = g, .m = m, .v = v, .p = p};
+    split_flat(state, n, adamw_range, &call);
+}
+
+/* ---- maps -------------------------------------------------------------------------- */
+
+const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,
+                                         const struct sl_op_desc *desc)
+{
+    return state->rows->maps[desc->type];
+}
+
+const void *sl_cpu_at(const struct sl_op_desc *desc, const void *map, int64_t i)
+{
+    return (const char *)map + i * sl_dtype_bytes(desc->type);
+}
+
+void *sl_cpu_at_out(const struct sl_op_desc *desc, void *map, int64_t i)
+{
+    return (char *)map + i * sl_dtype_bytes(desc->type);
+}
+
+struct accumulate_call {
+    const struct sl_cpu_maps *maps;
+    const struct sl_op_desc *desc;
+    const void *x;
+    void *y;
+};
+
+static void accumulate_range(const void *context, struct sl_cpu_range range,
+                             int part SL_UNUSED)
+{
+    const struct accumulate_call *call = context;
+    call->maps->accumulate(range.end - range.begin,
+                           sl_cpu_at(call->desc, call->x, range.begin),
+                           sl_cpu_at_out(call->desc, call->y, range.begin));
+}
+
+void sl_cpu_accumulate(const struct sl_cpu_state *state, const struct sl_op_desc *desc,
+                       int64_t n, const void *x, void *y)
+{
+    const struct accumulate_call call = {
+        .maps = sl_cpu_maps_of(state, desc), .desc = desc, .x = x, .y = y};
+    split_flat(state, n, accumulate_range, &call);
 }

@@ -40,7 +40,7 @@ bool sl_cpu_planar_suits(const struct sl_cpu_state *state, const struct sl_op_de
            d->pad == 1 && d->src_c % 2 == 0 && d->dst_c % 2 == 0 && most <= CHANNELS_MOST;
 }
 
-/* What one thread works in. */
+/* What one part works in. */
 struct room {
     uint32_t *from, *to; /* pairs of a picture of either map */
     uint32_t *made;      /* of the source's gradient */
@@ -144,29 +144,39 @@ static void *picture_of(const struct sl_planar_map *map, const void *maps, int64
     return (char *)maps + n * bytes_of(map);
 }
 
+/* What a part of a call works on. */
+struct call {
+    const struct sl_prepared *op;
+    const struct sl_op_args *args;
+};
+
+static void forward_pictures(const void *context, struct sl_cpu_range pictures, int part)
+{
+    const struct call *call = context;
+    const struct sl_cpu_planar_op *w = call->op->planar;
+    const struct sl_op_args *args = call->args;
+    const struct room room = room_of(call->op, args->scratch, part);
+    clear_planes(&w->src, room.from);
+    for (int64_t n = pictures.begin; n < pictures.end; n++) {
+        uint16_t *dst = picture_of(&w->dst, args->dst, n);
+        struct sl_planar_ahead ahead = {0};
+        sl_planar_want(&ahead, dst, bytes_of(&w->dst), true);
+        if (n + 1 < pictures.end) {
+            sl_planar_want(&ahead, picture_of(&w->src, args->src, n + 1),
+                           bytes_of(&w->src), false);
+        }
+        sl_planar_spread(&w->src, picture_of(&w->src, args->src, n), room.from);
+        sl_planar_convolve(&w->src, w->dst.channels, room.from, args->packed, &ahead,
+                           room.to);
+        sl_planar_gather(&w->dst, room.to, dst, false);
+    }
+}
+
 static void planar_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                            const struct sl_op_args *args)
 {
-    const struct sl_cpu_planar_op *w = op->planar;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(op->desc.n, state->threads, t);
-        const struct room room = room_of(op, args->scratch, t);
-        clear_planes(&w->src, room.from);
-        for (int64_t n = part.begin; n < part.end; n++) {
-            uint16_t *dst = picture_of(&w->dst, args->dst, n);
-            struct sl_planar_ahead ahead = {0};
-            sl_planar_want(&ahead, dst, bytes_of(&w->dst), true);
-            if (n + 1 < part.end) {
-                sl_planar_want(&ahead, picture_of(&w->src, args->src, n + 1),
-                               bytes_of(&w->src), false);
-            }
-            sl_planar_spread(&w->src, picture_of(&w->src, args->src, n), room.from);
-            sl_planar_convolve(&w->src, w->dst.channels, room.from, args->packed, &ahead,
-                               room.to);
-            sl_planar_gather(&w->dst, room.to, dst, false);
-        }
-    }
+    const struct call call = {.op = op, .args = args};
+    sl_cpu_split(state, op->desc.n, forward_pictures, &call);
 }
 
 /* ---- backward ---------------------------------------------------------------------- */
@@ -202,7 +212,7 @@ static void make_source(const struct sl_prepared *op, const struct sl_op_args *a
     sl_planar_gather(&w->src, room->made, diff_src, args->diff_src_add);
 }
 
-/* Pictures begin .. end of a thread: the source's gradient, and sums for the weights'. */
+/* Pictures begin .. end of a part: the source's gradient, and sums for the weights'. */
 static void run_backward(const struct sl_prepared *op, const struct sl_op_args *args,
                          const struct room *room, struct sl_cpu_range part)
 {
@@ -235,7 +245,7 @@ static void run_backward(const struct sl_prepared *op, const struct sl_op_args *
     }
 }
 
-/* The lanes of all threads' sums, in the order of threads. */
+/* The lanes of all parts' sums, in the order of parts. */
 static void join_sums(const struct sl_cpu_state *state, const struct sl_prepared *op,
                       const struct sl_op_args *args)
 {
@@ -254,17 +264,21 @@ static void join_sums(const struct sl_cpu_state *state, const struct sl_prepared
     }
 }
 
+static void backward_pictures(const void *context, struct sl_cpu_range pictures, int part)
+{
+    const struct call *call = context;
+    const struct sl_cpu_planar_op *w = call->op->planar;
+    const size_t sums = (size_t)w->dst.channels * (size_t)w->src.channels * TAPS * LANES;
+    const struct room room = room_of(call->op, call->args->scratch, part);
+    memset(room.sums, 0, sums * sizeof(*room.sums));
+    run_backward(call->op, call->args, &room, pictures);
+}
+
 static void planar_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                             const struct sl_op_args *args)
 {
-    const struct sl_cpu_planar_op *w = op->planar;
-    const size_t sums = (size_t)w->dst.channels * (size_t)w->src.channels * TAPS * LANES;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct room room = room_of(op, args->scratch, t);
-        memset(room.sums, 0, sums * sizeof(*room.sums));
-        run_backward(op, args, &room, sl_cpu_part(op->desc.n, state->threads, t));
-    }
+    const struct call call = {.op = op, .args = args};
+    sl_cpu_split(state, op->desc.n, backward_pictures, &call);
     join_sums(state, op, args);
 }
 

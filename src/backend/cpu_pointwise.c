@@ -126,12 +126,15 @@ static void run_pixels(const struct pass *pass, struct sl_cpu_range part)
     }
 }
 
+static void pass_pixels(const void *context, struct sl_cpu_range pixels,
+                        int part SL_UNUSED)
+{
+    run_pixels(context, pixels);
+}
+
 static void run_pass(const struct sl_cpu_state *state, const struct pass *pass)
 {
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        run_pixels(pass, sl_cpu_part(pass->pixels, state->threads, t));
-    }
+    sl_cpu_split(state, pass->pixels, pass_pixels, pass);
 }
 
 static void pointwise_forward(struct sl_cpu_state *state, struct sl_prepared *op,
@@ -183,75 +186,102 @@ static void add_pixels(const struct sl_cpu_pointwise_op *w, int64_t count,
     sl_cpu_product_f32(&product, dw + out.begin * w->in_lanes, w->in_lanes, add);
 }
 
-/* Each thread sums its own pixels; thread 0 in the result itself, the others beside it,
- * joined in the order of threads. The source's gradient of some pixels follows while
- * those of dst are still near. */
+/* What a part of it works on. */
+struct weights_call {
+    const struct sl_prepared *op;
+    const struct sl_op_args *args;
+    int64_t first, count; /* pixels, where all threads work on the same */
+};
+
+/* Scratch of a part that has its own sums, then its pairs. */
+static unsigned char *own_room(const struct sl_cpu_pointwise_op *w,
+                               const struct sl_op_args *args, int part)
+{
+    const size_t room = sl_cpu_round(sums_bytes(w)) + paired_bytes(w);
+    return (unsigned char *)args->scratch + (size_t)part * room;
+}
+
+static void backward_pixels(const void *context, struct sl_cpu_range pixels, int part)
+{
+    const struct weights_call *call = context;
+    const struct sl_cpu_pointwise_op *w = call->op->pointwise;
+    const struct pass to_source = pass_to_source(call->op, call->args);
+    const uint16_t *src = call->args->src;
+    const uint16_t *diff_dst = call->args->diff_dst;
+    unsigned char *own = own_room(w, call->args, part);
+    float *dw = part == 0 ? call->args->packed_diff : (float *)(void *)own;
+    uint16_t *x = (uint16_t *)(void *)(own + sl_cpu_round(sums_bytes(w)));
+    uint16_t *y = x + w->paired * w->in_lanes;
+    if (pixels.begin == pixels.end) {
+        memset(dw, 0, sums_bytes(w));
+    }
+    for (int64_t first = pixels.begin; first < pixels.end; first += w->paired) {
+        const int64_t left = pixels.end - first;
+        const int64_t count = left < w->paired ? left : w->paired;
+        sl_pointwise_pairs(src + first * w->in, count, w->in, w->in_lanes, x);
+        sl_pointwise_pairs(diff_dst + first * w->out, count, w->out, w->out_lanes, y);
+        add_pixels(w, count, x, y, (struct sl_cpu_range){0, w->out}, first > pixels.begin,
+                   dw);
+        if (call->op->desc.need_diff_src) {
+            run_pixels(&to_source, (struct sl_cpu_range){first, first + count});
+        }
+    }
+}
+
+/* Each part sums its own pixels; part 0 in the result itself, the others beside it,
+ * joined in the order of parts. The source's gradient of some pixels follows while those
+ * of dst are still near. */
 static void backward_by_pixels(struct sl_cpu_state *state, const struct sl_prepared *op,
                                const struct sl_op_args *args)
 {
     const struct sl_cpu_pointwise_op *w = op->pointwise;
-    const struct pass to_source = pass_to_source(op, args);
-    const uint16_t *src = args->src;
-    const uint16_t *diff_dst = args->diff_dst;
-    const size_t room = sl_cpu_round(sums_bytes(w)) + paired_bytes(w);
-    float *total = args->packed_diff;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(w->pixels, state->threads, t);
-        unsigned char *own = (unsigned char *)args->scratch + (size_t)t * room;
-        float *dw = t == 0 ? total : (float *)(void *)own;
-        uint16_t *x = (uint16_t *)(void *)(own + sl_cpu_round(sums_bytes(w)));
-        uint16_t *y = x + w->paired * w->in_lanes;
-        if (part.begin == part.end) {
-            memset(dw, 0, sums_bytes(w));
-        }
-        for (int64_t first = part.begin; first < part.end; first += w->paired) {
-            const int64_t left = part.end - first;
-            const int64_t count = left < w->paired ? left : w->paired;
-            sl_pointwise_pairs(src + first * w->in, count, w->in, w->in_lanes, x);
-            sl_pointwise_pairs(diff_dst + first * w->out, count, w->out, w->out_lanes, y);
-            add_pixels(w, count, x, y, (struct sl_cpu_range){0, w->out},
-                       first > part.begin, dw);
-            if (op->desc.need_diff_src) {
-                run_pixels(&to_source, (struct sl_cpu_range){first, first + count});
-            }
-        }
-    }
+    const struct weights_call call = {.op = op, .args = args};
+    sl_cpu_split(state, w->pixels, backward_pixels, &call);
     for (int t = 1; t < state->threads; t++) {
-        const unsigned char *own = (unsigned char *)args->scratch + (size_t)t * room;
         sl_cpu_accumulate(state, &(struct sl_op_desc){.type = SL_F32},
-                          w->out * w->in_lanes, own, total);
+                          w->out * w->in_lanes, own_room(w, args, t), args->packed_diff);
     }
 }
 
+static void pair_pixels(const void *context, struct sl_cpu_range pairs,
+                        int part SL_UNUSED)
+{
+    const struct weights_call *call = context;
+    const struct sl_cpu_pointwise_op *w = call->op->pointwise;
+    const uint16_t *src = call->args->src;
+    const uint16_t *diff_dst = call->args->diff_dst;
+    uint16_t *x = call->args->scratch;
+    uint16_t *y = x + w->paired * w->in_lanes;
+    const int64_t begin = 2 * pairs.begin;
+    const int64_t end = 2 * pairs.end < call->count ? 2 * pairs.end : call->count;
+    sl_pointwise_pairs(src + (call->first + begin) * w->in, end - begin, w->in,
+                       w->in_lanes, x + begin * w->in_lanes);
+    sl_pointwise_pairs(diff_dst + (call->first + begin) * w->out, end - begin, w->out,
+                       w->out_lanes, y + begin * w->out_lanes);
+}
+
+static void sum_channels(const void *context, struct sl_cpu_range out, int part SL_UNUSED)
+{
+    const struct weights_call *call = context;
+    const struct sl_cpu_pointwise_op *w = call->op->pointwise;
+    const uint16_t *x = call->args->scratch;
+    const uint16_t *y = x + w->paired * w->in_lanes;
+    add_pixels(w, call->count, x, y, out, call->first > 0, call->args->packed_diff);
+}
+
 /* All threads pair many pixels, then each sums some of the output channels. */
-static void weights_by_channels(struct sl_cpu_state *state,
-                                const struct sl_cpu_pointwise_op *w,
+static void weights_by_channels(struct sl_cpu_state *state, const struct sl_prepared *op,
                                 const struct sl_op_args *args)
 {
-    const uint16_t *src = args->src;
-    const uint16_t *diff_dst = args->diff_dst;
-    uint16_t *x = args->scratch;
-    uint16_t *y = x + w->paired * w->in_lanes;
+    const struct sl_cpu_pointwise_op *w = op->pointwise;
     for (int64_t first = 0; first < w->pixels; first += w->paired) {
         const int64_t left = w->pixels - first;
-        const int64_t count = left < w->paired ? left : w->paired;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-        for (int t = 0; t < state->threads; t++) {
-            const struct sl_cpu_range pairs =
-                sl_cpu_part((count + 1) / 2, state->threads, t);
-            const int64_t begin = 2 * pairs.begin;
-            const int64_t end = 2 * pairs.end < count ? 2 * pairs.end : count;
-            sl_pointwise_pairs(src + (first + begin) * w->in, end - begin, w->in,
-                               w->in_lanes, x + begin * w->in_lanes);
-            sl_pointwise_pairs(diff_dst + (first + begin) * w->out, end - begin, w->out,
-                               w->out_lanes, y + begin * w->out_lanes);
-        }
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-        for (int t = 0; t < state->threads; t++) {
-            add_pixels(w, count, x, y, sl_cpu_part(w->out, state->threads, t), first > 0,
-                       args->packed_diff);
-        }
+        const struct weights_call call = {.op = op,
+                                          .args = args,
+                                          .first = first,
+                                          .count = left < w->paired ? left : w->paired};
+        sl_cpu_split(state, (call.count + 1) / 2, pair_pixels, &call);
+        sl_cpu_split(state, w->out, sum_channels, &call);
     }
 }
 
@@ -263,7 +293,7 @@ static void pointwise_backward(struct sl_cpu_state *state, struct sl_prepared *o
         backward_by_pixels(state, op, args);
         return;
     }
-    weights_by_channels(state, w, args);
+    weights_by_channels(state, op, args);
     if (op->desc.need_diff_src) {
         const struct pass to_source = pass_to_source(op, args);
         run_pass(state, &to_source);
@@ -272,18 +302,29 @@ static void pointwise_backward(struct sl_cpu_state *state, struct sl_prepared *o
 
 /* ---- masters ----------------------------------------------------------------------- */
 
-/* The state is asked by the pragma only. */
-static void pack_weights(const struct sl_cpu_state *state SL_UNUSED,
+struct pack_call {
+    const struct sl_pointwise_weights *weights;
+    uint16_t *u;
+};
+
+static void pack_vectors(const void *context, struct sl_cpu_range vectors,
+                         int part SL_UNUSED)
+{
+    const struct pack_call *call = context;
+    for (int64_t vector = vectors.begin; vector < vectors.end; vector++) {
+        struct sl_pointwise_weights rest = *call->weights;
+        rest.g += vector * SL_CPU_LANES * rest.column_stride;
+        rest.columns -= vector * SL_CPU_LANES;
+        sl_pointwise_weights(&rest, call->u + vector * SL_CPU_LANES * rest.rows);
+    }
+}
+
+static void pack_weights(const struct sl_cpu_state *state,
                          const struct sl_pointwise_weights *weights, uint16_t *u)
 {
-    const int64_t vectors = sl_cpu_lanes_up(weights->columns) / SL_CPU_LANES;
-#pragma omp parallel for schedule(static) num_threads(state->threads)
-    for (int64_t vector = 0; vector < vectors; vector++) {
-        struct sl_pointwise_weights part = *weights;
-        part.g += vector * SL_CPU_LANES * weights->column_stride;
-        part.columns -= vector * SL_CPU_LANES;
-        sl_pointwise_weights(&part, u + vector * SL_CPU_LANES * weights->rows);
-    }
+    const struct pack_call call = {.weights = weights, .u = u};
+    sl_cpu_split(state, sl_cpu_lanes_up(weights->columns) / SL_CPU_LANES, pack_vectors,
+                 &call);
 }
 
 static void pointwise_pack(struct sl_cpu_state *state, struct sl_prepared *op,

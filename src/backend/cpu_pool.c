@@ -11,6 +11,22 @@ static int64_t src_count(const struct sl_op_desc *d)
     return (int64_t)d->n * d->src_h * d->src_w * d->src_c;
 }
 
+/* What a part of a call works on. */
+struct call {
+    const struct sl_cpu_maps *maps;
+    const struct sl_op_desc *desc;
+    const struct sl_op_args *args;
+};
+
+static void split(const struct sl_cpu_state *state, const struct sl_prepared *op,
+                  const struct sl_op_args *args, int64_t n,
+                  void (*work)(const void *context, struct sl_cpu_range range, int part))
+{
+    const struct call call = {
+        .maps = sl_cpu_maps_of(state, &op->desc), .desc = &op->desc, .args = args};
+    sl_cpu_split(state, n, work, &call);
+}
+
 /* ---- max pooling ------------------------------------------------------------------- */
 
 static enum sl_status maxpool_prepare(struct sl_error *err SL_UNUSED,
@@ -25,32 +41,35 @@ static enum sl_status maxpool_prepare(struct sl_error *err SL_UNUSED,
     return SL_OK;
 }
 
+static void maxpool_pictures(const void *context, struct sl_cpu_range n,
+                             int part SL_UNUSED)
+{
+    const struct call *call = context;
+    const struct sl_op_args *args = call->args;
+    uint8_t *winner = call->desc->backward ? args->workspace : NULL;
+    call->maps->maxpool(call->desc, n.begin, n.end, args->src, args->dst, winner);
+}
+
 static void maxpool_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                             const struct sl_op_args *args)
 {
-    const struct sl_op_desc *d = &op->desc;
-    uint8_t *winner = d->backward ? args->workspace : NULL;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        sl_cpu_maps_of(state, d)->maxpool(d, part.begin, part.end, args->src, args->dst,
-                                          winner);
-    }
+    split(state, op, args, op->desc.n, maxpool_pictures);
+}
+
+static void maxpool_backward_pictures(const void *context, struct sl_cpu_range n,
+                                      int part SL_UNUSED)
+{
+    const struct call *call = context;
+    const struct sl_op_args *args = call->args;
+    call->maps->maxpool_backward(call->desc, n.begin, n.end, args->workspace,
+                                 args->diff_dst, args->diff_src_add, args->diff_src);
 }
 
 static void maxpool_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                              const struct sl_op_args *args)
 {
-    const struct sl_op_desc *d = &op->desc;
-    if (!d->need_diff_src) {
-        return;
-    }
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        sl_cpu_maps_of(state, d)->maxpool_backward(d, part.begin, part.end,
-                                                   args->workspace, args->diff_dst,
-                                                   args->diff_src_add, args->diff_src);
+    if (op->desc.need_diff_src) {
+        split(state, op, args, op->desc.n, maxpool_backward_pictures);
     }
 }
 
@@ -70,29 +89,33 @@ static enum sl_status avgpool_prepare(struct sl_error *err SL_UNUSED,
     return SL_OK;
 }
 
+static void avgpool_pictures(const void *context, struct sl_cpu_range n,
+                             int part SL_UNUSED)
+{
+    const struct call *call = context;
+    call->maps->avgpool(call->desc, n.begin, n.end, call->args->src, call->args->dst);
+}
+
 static void avgpool_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                             const struct sl_op_args *args)
 {
-    const struct sl_op_desc *d = &op->desc;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        sl_cpu_maps_of(state, d)->avgpool(d, part.begin, part.end, args->src, args->dst);
-    }
+    split(state, op, args, op->desc.n, avgpool_pictures);
+}
+
+static void avgpool_backward_pictures(const void *context, struct sl_cpu_range n,
+                                      int part SL_UNUSED)
+{
+    const struct call *call = context;
+    const struct sl_op_args *args = call->args;
+    call->maps->avgpool_backward(call->desc, n.begin, n.end, args->diff_dst,
+                                 args->diff_src_add, args->diff_src);
 }
 
 static void avgpool_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                              const struct sl_op_args *args)
 {
-    const struct sl_op_desc *d = &op->desc;
-    if (!d->need_diff_src) {
-        return;
-    }
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(d->n, state->threads, t);
-        sl_cpu_maps_of(state, d)->avgpool_backward(
-            d, part.begin, part.end, args->diff_dst, args->diff_src_add, args->diff_src);
+    if (op->desc.need_diff_src) {
+        split(state, op, args, op->desc.n, avgpool_backward_pictures);
     }
 }
 
@@ -112,39 +135,48 @@ static enum sl_status relu_prepare(struct sl_error *err SL_UNUSED,
     return SL_OK;
 }
 
-static void relu_forward(struct sl_cpu_state *state, struct sl_prepared *op,
-                         const struct sl_op_args *args)
+static void relu_values(const void *context, struct sl_cpu_range i, int part SL_UNUSED)
 {
-    const struct sl_op_desc *d = &op->desc;
-    const int64_t count = src_count(d);
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
-        const struct sl_cpu_maps *maps = sl_cpu_maps_of(state, d);
-        const int64_t n = part.end - part.begin;
-        const void *src = sl_cpu_at(d, args->src, part.begin);
-        void *dst = sl_cpu_at_out(d, args->dst, part.begin);
-        if (d->tail == SL_TAIL_ADD_RELU) {
-            maps->add_relu(n, src, sl_cpu_at(d, args->added, part.begin), dst);
-        } else {
-            maps->relu(n, src, dst);
-        }
+    const struct call *call = context;
+    const struct sl_op_desc *d = call->desc;
+    const void *src = sl_cpu_at(d, call->args->src, i.begin);
+    void *dst = sl_cpu_at_out(d, call->args->dst, i.begin);
+    if (d->tail == SL_TAIL_ADD_RELU) {
+        call->maps->add_relu(i.end - i.begin, src,
+                             sl_cpu_at(d, call->args->added, i.begin), dst);
+    } else {
+        call->maps->relu(i.end - i.begin, src, dst);
     }
 }
 
-/* What passes the mask of dst goes to one of the sources. */
-static void relu_gradient(const struct sl_cpu_state *state, const struct sl_op_desc *d,
-                          const struct sl_op_args *args, bool add, void *diff)
+static void relu_forward(struct sl_cpu_state *state, struct sl_prepared *op,
+                         const struct sl_op_args *args)
 {
-    const int64_t count = src_count(d);
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(count, state->threads, t);
-        sl_cpu_maps_of(state, d)->relu_backward(part.end - part.begin,
-                                                sl_cpu_at(d, args->dst, part.begin),
-                                                sl_cpu_at(d, args->diff_dst, part.begin),
-                                                add, sl_cpu_at_out(d, diff, part.begin));
-    }
+    split(state, op, args, src_count(&op->desc), relu_values);
+}
+
+/* What passes the mask of dst goes to one of the sources. */
+static void relu_gradient(const struct call *call, struct sl_cpu_range i, bool add,
+                          void *diff)
+{
+    const struct sl_op_desc *d = call->desc;
+    call->maps->relu_backward(i.end - i.begin, sl_cpu_at(d, call->args->dst, i.begin),
+                              sl_cpu_at(d, call->args->diff_dst, i.begin), add,
+                              sl_cpu_at_out(d, diff, i.begin));
+}
+
+static void relu_src_gradient(const void *context, struct sl_cpu_range i,
+                              int part SL_UNUSED)
+{
+    const struct call *call = context;
+    relu_gradient(call, i, call->args->diff_src_add, call->args->diff_src);
+}
+
+static void relu_added_gradient(const void *context, struct sl_cpu_range i,
+                                int part SL_UNUSED)
+{
+    const struct call *call = context;
+    relu_gradient(call, i, call->args->diff_added_add, call->args->diff_added);
 }
 
 static void relu_backward(struct sl_cpu_state *state, struct sl_prepared *op,
@@ -152,10 +184,10 @@ static void relu_backward(struct sl_cpu_state *state, struct sl_prepared *op,
 {
     const struct sl_op_desc *d = &op->desc;
     if (d->need_diff_src) {
-        relu_gradient(state, d, args, args->diff_src_add, args->diff_src);
+        split(state, op, args, src_count(d), relu_src_gradient);
     }
     if (d->tail == SL_TAIL_ADD_RELU) {
-        relu_gradient(state, d, args, args->diff_added_add, args->diff_added);
+        split(state, op, args, src_count(d), relu_added_gradient);
     }
 }
 

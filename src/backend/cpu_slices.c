@@ -38,32 +38,57 @@ static double scatter_channel(const struct sl_cpu_rows *rows, const struct sl_sl
     return squares;
 }
 
+struct gather {
+    const struct sl_slice *slice;
+    float *dense;
+};
+
+static void gather_range(const void *context, struct sl_cpu_range out, int part SL_UNUSED)
+{
+    const struct gather *gather = context;
+    const struct sl_slice *s = gather->slice;
+    const int64_t channel = (int64_t)s->in * s->kernel * s->kernel;
+    for (int64_t o = out.begin; o < out.end; o++) {
+        gather_channel(s, o, gather->dense + o * channel);
+    }
+}
+
 void sl_cpu_gather(const struct sl_cpu_state *state, const struct sl_slice *s,
                    float *dense)
 {
-    const int64_t channel = (int64_t)s->in * s->kernel * s->kernel;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(s->out, state->threads, t);
-        for (int64_t o = part.begin; o < part.end; o++) {
-            gather_channel(s, o, dense + o * channel);
-        }
+    const struct gather gather = {.slice = s, .dense = dense};
+    sl_cpu_split(state, s->out, gather_range, &gather);
+}
+
+struct scatter {
+    const struct sl_cpu_rows *rows;
+    const struct sl_slice *slice;
+    const float *dense;
+    int64_t channel;
+    double *squares; /* of each part */
+};
+
+static void scatter_range(const void *context, struct sl_cpu_range out, int part)
+{
+    const struct scatter *scatter = context;
+    double sum = 0.0;
+    for (int64_t o = out.begin; o < out.end; o++) {
+        sum += scatter_channel(scatter->rows, scatter->slice, o,
+                               scatter->dense + o * scatter->channel);
     }
+    scatter->squares[part] = sum;
 }
 
 double sl_cpu_scatter(const struct sl_cpu_state *state, const struct sl_slice *s,
                       const float *dense, int64_t channel)
 {
     double squares[SL_CPU_THREADS_MAX];
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(s->out, state->threads, t);
-        double sum = 0.0;
-        for (int64_t o = part.begin; o < part.end; o++) {
-            sum += scatter_channel(state->rows, s, o, dense + o * channel);
-        }
-        squares[t] = sum;
-    }
+    const struct scatter scatter = {.rows = state->rows,
+                                    .slice = s,
+                                    .dense = dense,
+                                    .channel = channel,
+                                    .squares = squares};
+    sl_cpu_split(state, s->out, scatter_range, &scatter);
     double total = 0.0;
     for (int t = 0; t < state->threads; t++) {
         total += squares[t];

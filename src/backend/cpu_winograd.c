@@ -166,6 +166,7 @@ struct pass {
     const struct sl_winograd_map *from, *to;
     const uint16_t *src, *weights;
     uint16_t *dst;
+    void *scratch;
     int64_t tiles; /* at a time */
     bool add;
 };
@@ -197,19 +198,14 @@ static void run_tiles(const struct pass *pass, int64_t first, int64_t count,
     sl_winograd_output(pass->to, m, first, count, m_stride, pass->dst, pass->add);
 }
 
-static void run_pass(const struct sl_cpu_state *state, const struct pass *pass,
-                     void *scratch)
+static void pass_tiles(const void *context, struct sl_cpu_range tiles, int part)
 {
-    const int64_t tiles = sl_winograd_tiles(pass->from);
+    const struct pass *pass = context;
     const size_t room = pass_bytes(pass->tiles, pass->from, pass->to);
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(tiles, state->threads, t);
-        for (int64_t first = part.begin; first < part.end; first += pass->tiles) {
-            const int64_t left = part.end - first;
-            run_tiles(pass, first, left < pass->tiles ? left : pass->tiles,
-                      (unsigned char *)scratch + (size_t)t * room);
-        }
+    for (int64_t first = tiles.begin; first < tiles.end; first += pass->tiles) {
+        const int64_t left = tiles.end - first;
+        run_tiles(pass, first, left < pass->tiles ? left : pass->tiles,
+                  (unsigned char *)pass->scratch + (size_t)part * room);
     }
 }
 
@@ -223,9 +219,10 @@ static void winograd_forward(struct sl_cpu_state *state, struct sl_prepared *op,
         .src = args->src,
         .weights = args->packed,
         .dst = args->dst,
+        .scratch = args->scratch,
         .tiles = w->forward_tiles,
     };
-    run_pass(state, &pass, args->scratch);
+    sl_cpu_split(state, w->tiles, pass_tiles, &pass);
 }
 
 /* ---- the gradient of the weights --------------------------------------------------- */
@@ -258,44 +255,89 @@ static int64_t even(int64_t n)
     return (n + 1) / 2 * 2;
 }
 
-/* Each thread sums its own tiles; thread 0 in the result itself, the others beside it,
- * joined in the order of threads. */
+/* What a part of it works on. */
+struct weights_call {
+    const struct sl_cpu_winograd_op *w;
+    const struct sl_op_args *args;
+    int64_t first, count; /* tiles, where all threads work on the same */
+};
+
+/* Scratch of a part that has its own sums, then its points. */
+static unsigned char *own_room(const struct sl_cpu_winograd_op *w,
+                               const struct sl_op_args *args, int part)
+{
+    const size_t room = sl_cpu_round(sums_bytes(w)) + paired_bytes(w);
+    return (unsigned char *)args->scratch + (size_t)part * room;
+}
+
+/* Ranges are of pairs of tiles, so that those of two parts do not overlap. */
+static void sum_tiles(const void *context, struct sl_cpu_range pairs, int part)
+{
+    const struct weights_call *call = context;
+    const struct sl_cpu_winograd_op *w = call->w;
+    unsigned char *own = own_room(w, call->args, part);
+    float *du = part == 0 ? call->args->packed_diff : (float *)(void *)own;
+    uint16_t *v = (uint16_t *)(void *)(own + sl_cpu_round(sums_bytes(w)));
+    if (pairs.begin == pairs.end) {
+        memset(du, 0, sums_bytes(w));
+    }
+    const int64_t end = 2 * pairs.end;
+    for (int64_t first = 2 * pairs.begin; first < end; first += w->paired_tiles) {
+        const int64_t left = end - first;
+        const int64_t count = left < w->paired_tiles ? left : w->paired_tiles;
+        uint16_t *y = v + POINTS * tiles_stride(count, &w->src);
+        sl_winograd_input_pairs(&w->src, call->args->src, first, count,
+                                tiles_stride(count, &w->src), v);
+        sl_winograd_gradient_pairs(&w->dst, call->args->diff_dst, first, count,
+                                   tiles_stride(count, &w->dst), y);
+        add_points(w, count, v, y, (struct sl_cpu_range){0, POINTS},
+                   first > 2 * pairs.begin, du);
+    }
+}
+
+/* Each part sums its own tiles; part 0 in the result itself, the others beside it, joined
+ * in the order of parts. */
 static void weights_by_tiles(struct sl_cpu_state *state, const struct sl_prepared *op,
                              const struct sl_op_args *args)
 {
     const struct sl_cpu_winograd_op *w = op->winograd;
-    const int64_t n_sums = POINTS * sums_stride(w);
-    const size_t room = sl_cpu_round(sums_bytes(w)) + paired_bytes(w);
-    float *total = args->packed_diff;
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        /* parts begin at even tiles, so that pairs do not overlap */
-        const struct sl_cpu_range part =
-            sl_cpu_part((w->tiles + 1) / 2, state->threads, t);
-        unsigned char *own = (unsigned char *)args->scratch + (size_t)t * room;
-        float *du = t == 0 ? total : (float *)(void *)own;
-        uint16_t *v = (uint16_t *)(void *)(own + sl_cpu_round(sums_bytes(w)));
-        if (part.begin == part.end) {
-            memset(du, 0, sums_bytes(w));
-        }
-        const int64_t end = 2 * part.end;
-        for (int64_t first = 2 * part.begin; first < end; first += w->paired_tiles) {
-            const int64_t left = end - first;
-            const int64_t count = left < w->paired_tiles ? left : w->paired_tiles;
-            uint16_t *y = v + POINTS * tiles_stride(count, &w->src);
-            sl_winograd_input_pairs(&w->src, args->src, first, count,
-                                    tiles_stride(count, &w->src), v);
-            sl_winograd_gradient_pairs(&w->dst, args->diff_dst, first, count,
-                                       tiles_stride(count, &w->dst), y);
-            add_points(w, count, v, y, (struct sl_cpu_range){0, POINTS},
-                       first > 2 * part.begin, du);
-        }
-    }
+    const struct weights_call call = {.w = w, .args = args};
+    sl_cpu_split(state, (w->tiles + 1) / 2, sum_tiles, &call);
     for (int t = 1; t < state->threads; t++) {
-        const unsigned char *own = (unsigned char *)args->scratch + (size_t)t * room;
-        sl_cpu_accumulate(state, &(struct sl_op_desc){.type = SL_F32}, n_sums, own,
-                          total);
+        sl_cpu_accumulate(state, &(struct sl_op_desc){.type = SL_F32},
+                          POINTS * sums_stride(w), own_room(w, args, t),
+                          args->packed_diff);
     }
+}
+
+/* Scratch that all threads share has the points of x, then those of the gradient. */
+static uint16_t *gradient_points(const struct weights_call *call)
+{
+    return (uint16_t *)call->args->scratch +
+           POINTS * tiles_stride(call->count, &call->w->src);
+}
+
+static void go_to_points(const void *context, struct sl_cpu_range pairs,
+                         int part SL_UNUSED)
+{
+    const struct weights_call *call = context;
+    const struct sl_cpu_winograd_op *w = call->w;
+    uint16_t *v = call->args->scratch;
+    const int64_t at = 2 * pairs.begin;
+    const int64_t tiles = 2 * (pairs.end - pairs.begin);
+    sl_winograd_input_pairs(&w->src, call->args->src, call->first + at, tiles,
+                            tiles_stride(call->count, &w->src), v + at * w->src.lanes);
+    sl_winograd_gradient_pairs(&w->dst, call->args->diff_dst, call->first + at, tiles,
+                               tiles_stride(call->count, &w->dst),
+                               gradient_points(call) + at * w->dst.lanes);
+}
+
+static void sum_points(const void *context, struct sl_cpu_range points,
+                       int part SL_UNUSED)
+{
+    const struct weights_call *call = context;
+    add_points(call->w, call->count, call->args->scratch, gradient_points(call), points,
+               call->first > 0, call->args->packed_diff);
 }
 
 /* All threads go to the points of many tiles, then each sums some of the points. */
@@ -306,25 +348,13 @@ static void weights_by_points(struct sl_cpu_state *state, const struct sl_prepar
     const int64_t end = even(w->tiles);
     for (int64_t first = 0; first < end; first += w->paired_tiles) {
         const int64_t left = end - first;
-        const int64_t count = left < w->paired_tiles ? left : w->paired_tiles;
-        uint16_t *v = args->scratch;
-        uint16_t *y = v + POINTS * tiles_stride(count, &w->src);
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-        for (int t = 0; t < state->threads; t++) {
-            const struct sl_cpu_range part = sl_cpu_part(count / 2, state->threads, t);
-            const int64_t at = 2 * part.begin;
-            const int64_t tiles = 2 * (part.end - part.begin);
-            sl_winograd_input_pairs(&w->src, args->src, first + at, tiles,
-                                    tiles_stride(count, &w->src), v + at * w->src.lanes);
-            sl_winograd_gradient_pairs(&w->dst, args->diff_dst, first + at, tiles,
-                                       tiles_stride(count, &w->dst),
-                                       y + at * w->dst.lanes);
-        }
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-        for (int t = 0; t < state->threads; t++) {
-            add_points(w, count, v, y, sl_cpu_part(POINTS, state->threads, t), first > 0,
-                       args->packed_diff);
-        }
+        const struct weights_call call = {
+            .w = w,
+            .args = args,
+            .first = first,
+            .count = left < w->paired_tiles ? left : w->paired_tiles};
+        sl_cpu_split(state, call.count / 2, go_to_points, &call);
+        sl_cpu_split(state, POINTS, sum_points, &call);
     }
 }
 
@@ -345,30 +375,43 @@ static void winograd_backward(struct sl_cpu_state *state, struct sl_prepared *op
             .weights = (const uint16_t *)((const void *)((const char *)args->packed +
                                                          w->data_offset)),
             .dst = args->diff_src,
+            .scratch = args->scratch,
             .tiles = w->data_tiles,
             .add = args->diff_src_add,
         };
-        run_pass(state, &pass, args->scratch);
+        sl_cpu_split(state, w->tiles, pass_tiles, &pass);
     }
 }
 
 /* ---- masters ----------------------------------------------------------------------- */
 
-/* Points of a kernel that sums over `rows` channels and makes `columns`. The state is
- * asked by the pragma only. */
-static void pack_points(const struct sl_cpu_state *state SL_UNUSED,
+struct pack_call {
+    const struct sl_winograd_weights *weights;
+    uint16_t *u;
+};
+
+static void pack_vectors(const void *context, struct sl_cpu_range vectors,
+                         int part SL_UNUSED)
+{
+    const struct pack_call *call = context;
+    const int64_t in = sl_cpu_lanes_up(call->weights->rows);
+    const int64_t out = sl_cpu_lanes_up(call->weights->columns);
+    for (int64_t vector = vectors.begin; vector < vectors.end; vector++) {
+        struct sl_winograd_weights rest = *call->weights;
+        rest.g += vector * SL_CPU_LANES * rest.column_stride;
+        rest.columns -= (int)(vector * SL_CPU_LANES);
+        sl_winograd_weights(&rest, in / 2, weights_stride(in, out),
+                            call->u + vector * SL_CPU_LANES * in);
+    }
+}
+
+/* Points of a kernel that sums over `rows` channels and makes `columns`. */
+static void pack_points(const struct sl_cpu_state *state,
                         const struct sl_winograd_weights *weights, uint16_t *u)
 {
-    const int64_t in = sl_cpu_lanes_up(weights->rows);
-    const int64_t out = sl_cpu_lanes_up(weights->columns);
-#pragma omp parallel for schedule(static) num_threads(state->threads)
-    for (int64_t vector = 0; vector < out / SL_CPU_LANES; vector++) {
-        struct sl_winograd_weights part = *weights;
-        part.g += vector * SL_CPU_LANES * weights->column_stride;
-        part.columns -= (int)(vector * SL_CPU_LANES);
-        sl_winograd_weights(&part, in / 2, weights_stride(in, out),
-                            u + vector * SL_CPU_LANES * in);
-    }
+    const struct pack_call call = {.weights = weights, .u = u};
+    sl_cpu_split(state, sl_cpu_lanes_up(weights->columns) / SL_CPU_LANES, pack_vectors,
+                 &call);
 }
 
 static void winograd_pack(struct sl_cpu_state *state, struct sl_prepared *op,
@@ -397,22 +440,33 @@ static void winograd_pack(struct sl_cpu_state *state, struct sl_prepared *op,
     }
 }
 
+struct unpack_call {
+    const struct sl_cpu_winograd_op *w;
+    const float *du;
+    const struct sl_slice *master;
+    double *squares; /* of each part */
+};
+
+static void unpack_channels(const void *context, struct sl_cpu_range out, int part)
+{
+    const struct unpack_call *call = context;
+    const struct sl_slice *master = call->master;
+    double sum = 0.0;
+    for (int64_t o = out.begin; o < out.end; o++) {
+        sum += sl_winograd_weights_gradient(
+            call->du + o * call->w->src.lanes, sums_stride(call->w), master->in,
+            master->in_stride, master->data + o * master->out_stride);
+    }
+    call->squares[part] = sum;
+}
+
 static double winograd_unpack_add(struct sl_cpu_state *state, struct sl_prepared *op,
                                   const void *packed_diff, const struct sl_slice *master)
 {
-    const struct sl_cpu_winograd_op *w = op->winograd;
-    const float *du = packed_diff;
     double squares[SL_CPU_THREADS_MAX];
-#pragma omp parallel for schedule(static, 1) num_threads(state->threads)
-    for (int t = 0; t < state->threads; t++) {
-        const struct sl_cpu_range part = sl_cpu_part(master->out, state->threads, t);
-        squares[t] = 0.0;
-        for (int64_t o = part.begin; o < part.end; o++) {
-            squares[t] += sl_winograd_weights_gradient(
-                du + o * w->src.lanes, sums_stride(w), master->in, master->in_stride,
-                master->data + o * master->out_stride);
-        }
-    }
+    const struct unpack_call call = {
+        .w = op->winograd, .du = packed_diff, .master = master, .squares = squares};
+    sl_cpu_split(state, master->out, unpack_channels, &call);
     double total = 0.0;
     for (int t = 0; t < state->threads; t++) {
         total += squares[t];

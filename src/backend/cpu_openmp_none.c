@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A build without OpenMP: how many threads oneDNN takes is its own affair. The twin of
+ * cpu_openmp.c; a build holds exactly one of the two.
+ */
+#include "backend/cpu_int.h"
+
+void sl_cpu_openmp_threads(int threads SL_UNUSED)
+{
+}
