@@ -244,6 +244,8 @@ static const struct sl_key training_keys[] = {
      .help = "Go on from the run's last checkpoint, or from PATH."},
     {.name = "overwrite", .type = SL_KEY_BOOL, .initial = "no",
      .help = "Start afresh in a run directory that is not empty."},
+    {.name = "no-tensorboard", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Write no event files (events.out.tfevents.*) beside the metrics."},
     {.name = "stop-on-collapse", .type = SL_KEY_BOOL, .initial = "no",
      .help = "End the run (exit 4) when embeddings collapse, instead of warning."},
 };
@@ -485,12 +487,12 @@ static const struct sl_key output_keys[] = {
 
 /* Where, how fast and how loud, but not what: these may differ when a run is resumed. */
 static const char *const free_keys[] = {
-    "out",        "data",          "recipe",           "config",   "data-fingerprint",
-    "init-from",  "device",        "threads",          "workers",  "eval-data",
-    "eval-every", "save-every",    "save-steps",       "keep",     "log-every",
-    "resume",     "overwrite",     "stop-on-collapse", "json",     "quiet",
-    "verbose",    "deterministic", "cache-dir",        "no-cache", "grad-diag",
-    "snapshots",
+    "out",        "data",           "recipe",           "config",   "data-fingerprint",
+    "init-from",  "device",         "threads",          "workers",  "eval-data",
+    "eval-every", "save-every",     "save-steps",       "keep",     "log-every",
+    "resume",     "overwrite",      "stop-on-collapse", "json",     "quiet",
+    "verbose",    "deterministic",  "cache-dir",        "no-cache", "grad-diag",
+    "snapshots",  "no-tensorboard",
 };
 
 struct part {

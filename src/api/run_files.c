@@ -63,6 +63,9 @@ enum sl_status api_run_open_metrics(struct sl_error *err, struct api_run *run)
         columns[i] = names[i];
     }
     int64_t through = run->resumed ? sl_trainer_steps(run->trainer) : -1;
+    if (!sl_conf_bool(run->conf, "no-tensorboard")) {
+        SL_TRY(sl_events_open(err, run->directory, through, &run->events));
+    }
     return sl_metrics_open(err, run->directory, columns, n, through, &run->metrics);
 }
 

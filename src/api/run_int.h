@@ -36,6 +36,7 @@ struct api_run {
                           */
     struct sl_named_list state;
     struct sl_metrics *metrics;
+    struct sl_events *events; /* NULL with --no-tensorboard */
     struct sl_file_log *log;
     struct sl_text checkpoint_conf;
     bool resumed;

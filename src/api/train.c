@@ -274,6 +274,9 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
     run->window_waited = 0.0;
     run->window_step = sl_trainer_steps(run->trainer);
     SL_TRY(sl_metrics_write(err, run->metrics, values, n));
+    if (run->events != NULL) {
+        SL_TRY(sl_events_write(err, run->events, values, n));
+    }
     return numbers->skipped ? SL_OK : watch_collapse(err, run, numbers);
 }
 
@@ -510,6 +513,7 @@ out:
         api_log_tee(NULL);
         sl_loader_destroy(run->loader);
         sl_metrics_close(run->metrics);
+        sl_events_close(run->events);
         sl_file_log_close(run->bad_log);
         sl_file_log_close(run->log);
         api_run_close_gradients(run);
