@@ -98,7 +98,26 @@ static void short_count(char *dst, size_t size, int64_t count)
     }
 }
 
-static void print_table(const char *run, const slim_scores *before,
+/* The page about the run; its path is in `page` (empty where it could not be made). */
+static int make_page(const char *run, char *page, size_t size)
+{
+    slim_options *options = NULL;
+    slim_error error = {0};
+    char *text = NULL;
+    slim_status status = slim_options_create("report", &options, &error);
+    if (status == SLIM_OK) {
+        status = slim_report(options, run, false, &text, &error);
+    }
+    if (status == SLIM_OK) {
+        (void)snprintf(page, size, "%s", text);
+        page[strcspn(page, "\n")] = '\0';
+    }
+    slim_text_free(text);
+    slim_options_destroy(options);
+    return status == SLIM_OK ? 0 : cli_fail("demo", &error);
+}
+
+static void print_table(const char *run, const char *page, const slim_scores *before,
                         const slim_scores *after, const slim_scores *linear,
                         const double *best)
 {
@@ -127,15 +146,17 @@ static void print_table(const char *run, const slim_scores *before,
         "without one label; labels only judge it here, by %d classes of shape and "
         "texture\nand %lld new pictures.\n\n"
         "run directory   %s\n"
+        "report page     %s\n"
         "next            slimclr pretrain YOUR_PHOTOS -o runs/photos --recipe "
         "photos-small\n",
-        (long long)after->n_train, after->classes, (long long)after->n_test, run);
+        (long long)after->n_train, after->classes, (long long)after->n_test, run, page);
 }
 
 int cmd_demo(int argc, char **argv)
 {
     const char *run = "runs/demo";
     char untrained[PATH_LENGTH];
+    char page[PATH_LENGTH] = "";
     slim_scores before = {0};
     slim_scores after = {0};
     slim_scores linear = {0};
@@ -165,8 +186,9 @@ int cmd_demo(int argc, char **argv)
     code = code == 0 ? judge("eval knn", run, false, &after) : code;
     code = code == 0 ? judge("eval linear", run, false, &linear) : code;
     code = code == 0 ? time_widths(run, best) : code;
+    code = code == 0 ? make_page(run, page, sizeof page) : code;
     if (code == 0) {
-        print_table(run, &before, &after, &linear, best);
+        print_table(run, page, &before, &after, &linear, best);
     }
     return code;
 }

@@ -49,6 +49,11 @@ static const struct command commands[] = {
      "pack DATA -o NAME [options]",
      "pictures into tar shards (WebDataset), smaller if asked",
      {"pack", NULL}},
+    {"report",
+     cmd_report,
+     "report RUN [-o FILE] [options]",
+     "one page about a run: curves, tables, pictures",
+     {"report", NULL}},
     {"plan",
      cmd_plan,
      "plan [options]",
@@ -132,7 +137,7 @@ static int print_command_help(const struct command *command)
 
 static int unknown(const char *name)
 {
-    static const char *const later[] = {"embed", "export", "report"};
+    static const char *const later[] = {"embed", "export"};
     for (int i = 0; i < (int)(sizeof later / sizeof later[0]); i++) {
         if (strcmp(later[i], name) == 0) {
             (void)fprintf(

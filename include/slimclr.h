@@ -188,6 +188,15 @@ slim_status slim_stats(const slim_options *options, const char *data, bool json,
 slim_status slim_views(const slim_options *options, const char *const *data, int n_data,
                        bool json, char **text, slim_error *error);
 
+/* ---- report ------------------------------------------------------------------------ */
+
+/* `slimclr report`: one HTML page about a run directory, into key "out" or
+ * RUN/report.html, and its figures into RUN/plots. Works on a run that is still going and
+ * on one of which parts are missing: the page says which. The text is the page's path, or
+ * one JSON object. */
+slim_status slim_report(const slim_options *options, const char *run, bool json,
+                        char **text, slim_error *error);
+
 /* ---- models ------------------------------------------------------------------------ */
 
 /* A trained family, opened for use. */

@@ -55,6 +55,15 @@ enum sl_status api_resolve_int(struct sl_error *err, struct sl_conf *conf,
 enum sl_status api_default_real(struct sl_error *err, struct sl_conf *conf,
                                 const char *key, double value);
 
+/* Adds a command as a shell takes it: `slimclr COMMAND DATA... --key value ...` with what
+ * the user said (command.c); and one word, quoted where it must be. */
+void api_command_add(struct sl_text *text, const char *command,
+                     const struct sl_conf *conf, const char *const *data, int n_data);
+void api_shell_add(struct sl_text *text, const char *word);
+
+/* Removes the page and the figures that `slimclr report` made of a run (report.c). */
+enum sl_status api_report_clear(struct sl_error *err, const char *run);
+
 /* Status and text out of the library. */
 slim_status api_leave(const struct sl_error *err, enum sl_status status,
                       slim_error *error);
@@ -167,6 +176,20 @@ enum sl_status api_pass(struct sl_error *err, const struct sl_conf *conf,
 void api_path_text(char *dst, size_t size, const char *path);
 /* The same as a JSON string, in which bytes that are no UTF-8 are escaped as well. */
 struct json_t *api_path_json(const char *path);
+
+/* ---- views to look at (views.c) ---------------------------------------------------- */
+
+/* The first n_rows pictures of a run's first epoch and their views, as training gets
+ * them: the loader, which is the caller's to destroy, lends the batch. */
+enum sl_status api_views_open(struct sl_error *err, const struct sl_conf *conf,
+                              const struct sl_source *source,
+                              const struct sl_recipe *recipe, int n_rows,
+                              struct sl_loader **loader, struct sl_batch *batch);
+/* Pictures first … first + n_rows - 1 of it into the rows of a sheet; `work` is reset. */
+enum sl_status api_views_draw(struct sl_error *err, const struct sl_source *source,
+                              const struct sl_recipe *recipe,
+                              const struct sl_batch *batch, int first, int n_rows,
+                              struct sl_arena *work, struct sl_sheet *sheet);
 
 /* ---- suggestions (suggest.c) ------------------------------------------------------- */
 

@@ -280,6 +280,16 @@ static const struct sl_key views_keys[] = {
      .help = "Rows: the first pictures that training would see."},
 };
 
+/* The page about a run. */
+static const struct sl_key report_keys[] = {
+    {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
+     .argument = "FILE",
+     .help = "The page; else RUN/report.html."},
+    {.name = "pictures", .letter = 'n', .type = SL_KEY_INT, .initial = "200", .low = 0,
+     .high = 2000, .argument = "N",
+     .help = "Pictures on the map and in the gallery; 0 = no pictures at all."},
+};
+
 /* Which pictures are tallied. */
 static const struct sl_key stats_keys[] = {
     {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
@@ -542,6 +552,9 @@ static const struct {
     {"bench loader",
      {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
       PART(bench_loader_keys), PART(cache_keys), PART(output_keys)}},
+    {"report",
+     {PART(report_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
+      PART(output_keys)}},
     {"plan",
      {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
       PART(plan_keys), PART(output_keys)}},

@@ -81,6 +81,7 @@ enum sl_status api_run_clear(struct sl_error *err, const struct api_run *run)
     SL_TRY(api_run_snapshots_path(err, run, path));
     sl_snapshot_cut(path, -1);
     SL_TRY(sl_events_clear(err, run->directory));
+    SL_TRY(api_report_clear(err, run->directory));
     if (sl_path_kind(run->checkpoints) != SL_PATH_DIRECTORY) {
         return SL_OK;
     }

@@ -463,6 +463,7 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
         return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", run->directory);
     }
     SL_TRY(sl_file_log_open(err, path, &run->log));
+    SL_TRY(sl_file_log_line(err, run->log, run->command.text));
     api_log_tee(run->log);
     SL_TRY(api_run_open_metrics(err, run));
     SL_TRY(api_run_open_gradients(err, run));
@@ -503,6 +504,12 @@ slim_status slim_pretrain(const slim_options *options, const char *const *data,
     SL_TRY_OUT(sl_heap_alloc(&err, "run", 1, sizeof *run, &run));
     run->hooks = hooks;
     SL_TRY_OUT(api_conf_complete(&err, options, &run->conf));
+    sl_text_add(&run->command, "command: ");
+    api_command_add(&run->command, "pretrain", run->conf, data, n_data);
+    if (run->command.failed) {
+        status = SL_FAIL(&err, SL_ERROR_RUN, "out of memory for the command's text");
+        goto out;
+    }
     status = execute(&err, run, data, n_data);
     if (run->log != NULL && status != SL_OK) {
         struct sl_error ignored = {0};
@@ -520,6 +527,7 @@ out:
         sl_named_finish(&run->snapshot);
         sl_named_finish(&run->state);
         sl_text_finish(&run->checkpoint_conf);
+        sl_text_finish(&run->command);
         sl_trainer_destroy(run->trainer);
         sl_net_destroy(run->net);
         sl_device_close(&run->device);

@@ -51,33 +51,37 @@ static enum sl_status open_all(struct sl_error *err, struct views *views)
                            &views->sheet);
 }
 
-static enum sl_status open_loader(struct sl_error *err, struct views *views)
+enum sl_status api_views_open(struct sl_error *err, const struct sl_conf *conf,
+                              const struct sl_source *source,
+                              const struct sl_recipe *recipe, int n_rows,
+                              struct sl_loader **loader, struct sl_batch *batch)
 {
-    int workers = api_workers(views->conf);
-    return sl_loader_create(err,
+    SL_TRY(sl_loader_create(err,
                             &(struct sl_loader_config){
-                                .source = views->source,
-                                .recipe = views->recipe,
+                                .source = source,
+                                .recipe = *recipe,
                                 .n_views = VIEWS,
-                                .batch = views->n_rows,
-                                .n_workers = workers,
-                                .seed = (uint64_t)sl_conf_int(views->conf, "seed"),
+                                .batch = n_rows,
+                                .n_workers = api_workers(conf),
+                                .seed = (uint64_t)sl_conf_int(conf, "seed"),
                                 .end_step = 1,
-                                .bad_policy = api_bad_policy(views->conf),
+                                .bad_policy = api_bad_policy(conf),
                                 .max_bad = 1.0,
                             },
-                            &views->loader);
+                            loader));
+    return sl_loader_acquire(err, *loader, batch, NULL);
 }
 
 /* A picture that cannot be read has grey views (--on-bad-image grey), and no original. */
-static enum sl_status draw_original(struct sl_error *err, struct views *views, int row)
+static enum sl_status draw_original(struct sl_error *err, const struct sl_source *source,
+                                    int32_t id, int row, struct sl_arena *work,
+                                    struct sl_sheet *sheet)
 {
     struct sl_image image = {0};
     struct sl_error reason = {0};
-    enum sl_status status =
-        sl_source_read(&reason, views->source, views->ids[row], views->work, &image);
+    enum sl_status status = sl_source_read(&reason, source, id, work, &image);
     if (status == SL_OK) {
-        return sl_sheet_original(err, &views->sheet, row, &image, views->work);
+        return sl_sheet_original(err, sheet, row, &image, work);
     }
     if (status != SL_ERROR_DATA) {
         *err = reason;
@@ -86,24 +90,36 @@ static enum sl_status draw_original(struct sl_error *err, struct views *views, i
     return SL_OK;
 }
 
+enum sl_status api_views_draw(struct sl_error *err, const struct sl_source *source,
+                              const struct sl_recipe *recipe,
+                              const struct sl_batch *batch, int first, int n_rows,
+                              struct sl_arena *work, struct sl_sheet *sheet)
+{
+    size_t floats =
+        (size_t)recipe->size * (size_t)recipe->size * (size_t)recipe->channels;
+    for (int row = 0; row < n_rows; row++) {
+        size_t of = (size_t)first + (size_t)row;
+        sl_arena_reset_all(work);
+        SL_TRY(draw_original(err, source, batch->ids[of], row, work, sheet));
+        for (int v = 0; v < VIEWS; v++) {
+            sl_arena_reset_all(work);
+            SL_TRY(sl_sheet_view(err, sheet, row, v, batch->views[v] + of * floats,
+                                 recipe, work));
+        }
+    }
+    return SL_OK;
+}
+
 static enum sl_status draw(struct sl_error *err, struct views *views)
 {
     struct sl_batch batch;
-    size_t floats = (size_t)views->recipe.size * (size_t)views->recipe.size *
-                    (size_t)views->recipe.channels;
-    SL_TRY(open_loader(err, views));
-    SL_TRY(sl_loader_acquire(err, views->loader, &batch, NULL));
+    SL_TRY(api_views_open(err, views->conf, views->source, &views->recipe, views->n_rows,
+                          &views->loader, &batch));
     for (int row = 0; row < views->n_rows; row++) {
         views->ids[row] = batch.ids[row];
-        sl_arena_reset_all(views->work);
-        SL_TRY(draw_original(err, views, row));
-        for (int v = 0; v < VIEWS; v++) {
-            sl_arena_reset_all(views->work);
-            SL_TRY(sl_sheet_view(err, &views->sheet, row, v,
-                                 batch.views[v] + (size_t)row * floats, &views->recipe,
-                                 views->work));
-        }
     }
+    SL_TRY(api_views_draw(err, views->source, &views->recipe, &batch, 0, views->n_rows,
+                          views->work, &views->sheet));
     return sl_png_write(err, views->out, &views->sheet.image);
 }
 

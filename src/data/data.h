@@ -501,5 +501,12 @@ bool sl_png_is_written(void);
 /* The file is complete, or as it was. */
 enum sl_status sl_png_write(struct sl_error *err, const char *path,
                             const struct sl_image *image);
+/* Adds the file's bytes. */
+enum sl_status sl_png_encode(struct sl_error *err, const struct sl_image *image,
+                             struct sl_text *bytes);
+/* The middle square of a picture at side x side pixels, with its number of channels; a
+ * smaller picture is not enlarged. In the arena. */
+enum sl_status sl_thumbnail(struct sl_error *err, const struct sl_image *image, int side,
+                            struct sl_arena *arena, struct sl_image *small);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A picture into a PNG file through libspng, for people to look at. The file is written
- * piece by piece into a temporary that gets its name when it is complete.
+ * A picture as PNG through libspng, for people to look at: into a file, which is written
+ * piece by piece into a temporary that gets its name when it is complete, or into memory.
  */
 #include "data/data_int.h"
 
 #include <spng.h>
 
 struct target {
-    struct sl_file_writer *writer;
+    struct sl_file_writer *writer; /* or */
+    struct sl_text *memory;
     struct sl_error *err;
     enum sl_status status;
 };
@@ -17,6 +18,10 @@ static int put(spng_ctx *context, void *user, void *bytes, size_t count)
 {
     struct target *target = user;
     (void)context;
+    if (target->memory != NULL) {
+        sl_text_add_bytes(target->memory, bytes, count);
+        return target->memory->failed ? SPNG_IO_ERROR : 0;
+    }
     target->status = sl_file_writer_write(target->err, target->writer, bytes, count);
     return target->status == SL_OK ? 0 : SPNG_IO_ERROR;
 }
@@ -68,4 +73,16 @@ out:
     spng_ctx_free(context);
     sl_file_writer_abort(target.writer);
     return status;
+}
+
+enum sl_status sl_png_encode(struct sl_error *err, const struct sl_image *image,
+                             struct sl_text *bytes)
+{
+    struct target target = {.err = err, .memory = bytes};
+    spng_ctx *context = spng_ctx_new(SPNG_CTX_ENCODER);
+    int code = context != NULL ? encode(context, &target, image) : SPNG_EMEM;
+    spng_ctx_free(context);
+    return code == SPNG_OK ? SL_OK
+                           : SL_FAIL(err, SL_ERROR_RUN, "a picture of %d x %d as PNG: %s",
+                                     image->width, image->height, spng_strerror(code));
 }

@@ -17,3 +17,12 @@ enum sl_status sl_png_write(struct sl_error *err, const char *path,
     return SL_FAIL(err, SL_ERROR_USAGE,
                    "%s: this build has no PNG writer; build it with libspng", path);
 }
+
+enum sl_status sl_png_encode(struct sl_error *err, const struct sl_image *image,
+                             struct sl_text *bytes)
+{
+    (void)image;
+    (void)bytes;
+    return SL_FAIL(err, SL_ERROR_USAGE,
+                   "this build has no PNG writer; build it with libspng");
+}

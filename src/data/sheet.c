@@ -113,3 +113,21 @@ enum sl_status sl_sheet_view(struct sl_error *err, struct sl_sheet *sheet, int r
     put(sheet, row, 1 + view, sheet->scale, &planes);
     return SL_OK;
 }
+
+enum sl_status sl_thumbnail(struct sl_error *err, const struct sl_image *image, int side,
+                            struct sl_arena *arena, struct sl_image *small)
+{
+    struct sl_planes planes;
+    int shorter = image->height < image->width ? image->height : image->width;
+    struct sl_box middle = {(image->height - shorter) / 2, (image->width - shorter) / 2,
+                            shorter, shorter};
+    side = side < shorter ? side : shorter;
+    SL_TRY(sl_pixels_resize(err, arena, image, middle, side, side, &planes));
+    SL_TRY(sl_image_alloc(err, arena, side, side, image->channels, small));
+    for (int64_t i = 0; i < (int64_t)side * side; i++) {
+        for (int c = 0; c < image->channels; c++) {
+            small->pixels[i * image->channels + c] = planes.at[c][i];
+        }
+    }
+    return SL_OK;
+}

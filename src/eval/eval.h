@@ -67,6 +67,20 @@ enum sl_status sl_features_raw(struct sl_error *err,
 /* Subtracts the train part's mean picture from both parts. */
 void sl_features_centre(struct sl_features *train, struct sl_features *test);
 
+/* ---- for people to look at (project.c) --------------------------------------------- */
+
+/* Places of n rows of d on their first two principal components (of the rows without
+ * their mean): x and y (n); from the mean, or, with keep_mean, from the origin. share: of
+ * the spread on each. A component that is not there has zeros. Memory n x n. */
+enum sl_status sl_project(struct sl_error *err, int64_t n, int64_t d, const float *rows,
+                          bool keep_mean, double *x, double *y, double share[2]);
+/* Each row to length 1; one of zeros stays. */
+void sl_features_normalise(struct sl_features *features);
+/* The `wanted` rows most alike to row `of` of normalised features, itself left out, most
+ * alike first, of equals the first: their number, rows and cosines. */
+int sl_features_nearest(const struct sl_features *features, int64_t of, int wanted,
+                        int64_t *rows, double *cosines);
+
 /* ---- nearest neighbours (knn.c) ---------------------------------------------------- */
 
 struct sl_score {

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gradient diagnostics of a run that has them (RUN/graddiag.jsonl and graddiag_head.f32):
+ * the published ratios of norms, each width's own gradient and its share of every ring of
+ * channels, the angles between widths, and the direction of the last layer's gradient
+ * over time. Draws what the files say and computes only the projection.
+ */
+#include "report_int.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { RECORDS_MOST = 20000, SCATTER_MOST = 400, LAYERS_MOST = 512 };
+static const int64_t FILE_MOST = (int64_t)512 << 20;
+
+/* One number of each record, found by a path; NaN where there is none. */
+struct records {
+    json_t *list; /* of objects */
+    int64_t n, n_left_out;
+    int n_widths;
+    double *step;
+};
+
+static enum sl_status read_records(struct sl_error *err, struct report *report,
+                                   const char *path, struct records *records)
+{
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    SL_TRY(sl_file_read(err, SL_ERROR_RUN, path, FILE_MOST, &bytes, &size));
+    records->list = json_array();
+    records->n_widths = report->widths.n;
+    for (int64_t at = 0; at < size;) {
+        const char *line = (const char *)bytes + at;
+        const char *end = memchr(line, '\n', (size_t)(size - at));
+        json_error_t problem;
+        if (end == NULL) {
+            break; /* being written */
+        }
+        json_t *root = json_loadb(line, (size_t)(end - line), 0, &problem);
+        bool is_record =
+            json_is_integer(json_object_get(root, "step")) &&
+            json_array_size(json_object_get(root, "widths")) == (size_t)records->n_widths;
+        if (is_record && json_array_size(records->list) < RECORDS_MOST) {
+            json_array_append(records->list, root);
+        } else {
+            records->n_left_out++;
+        }
+        json_decref(root);
+        at += end - line + 1;
+    }
+    sl_heap_free(bytes);
+    records->n = (int64_t)json_array_size(records->list);
+    SL_TRY(sl_arena_alloc(err, report->arena, records->n, sizeof *records->step,
+                          &records->step));
+    for (int64_t i = 0; i < records->n; i++) {
+        records->step[i] = json_number_value(
+            json_object_get(json_array_get(records->list, (size_t)i), "step"));
+    }
+    return SL_OK;
+}
+
+/* value[group][key], then as many indices as are not negative. */
+static double number_at(const json_t *root, const char *group, const char *key, int first,
+                        int second)
+{
+    const json_t *value = json_object_get(json_object_get(root, group), key);
+    if (first >= 0) {
+        value = json_array_get(value, (size_t)first);
+    }
+    if (second >= 0) {
+        value = json_array_get(value, (size_t)second);
+    }
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static enum sl_status column_of(struct sl_error *err, struct report *report,
+                                const struct records *records, const char *group,
+                                const char *key, int first, int second, double **column)
+{
+    SL_TRY(
+        sl_arena_alloc(err, report->arena, records->n, sizeof **column, (void *)column));
+    for (int64_t i = 0; i < records->n; i++) {
+        (*column)[i] = number_at(json_array_get(records->list, (size_t)i), group, key,
+                                 first, second);
+    }
+    return SL_OK;
+}
+
+static const char *width_name(struct report *report, int width)
+{
+    char text[16];
+    sl_multiplier_text(report->widths.at[width], text, sizeof text);
+    return report_keep(report, "%s", text);
+}
+
+/* A plot over steps, with the end of slow start. */
+static struct sl_plot over_steps(struct report *report, const char *id, const char *title,
+                                 const char *y_name, const struct sl_series *series,
+                                 int n_series, struct sl_reference *up)
+{
+    struct sl_plot plot = {.id = id,
+                           .title = title,
+                           .x_name = "step",
+                           .y_name = y_name,
+                           .has_x_range = report->last_step > 0,
+                           .x_high = 1.01 * (double)report->last_step,
+                           .series = series,
+                           .n_series = n_series};
+    if (report->slow_step > 0.0) {
+        *up = (struct sl_reference){report->slow_step, "sub-networks join"};
+        plot.up = up;
+        plot.n_up = 1;
+    }
+    return plot;
+}
+
+/* ---- the figures ------------------------------------------------------------------- */
+
+static enum sl_status draw_ratios(struct sl_error *err, struct report *report,
+                                  const struct records *records)
+{
+    double *a = NULL, *b = NULL;
+    struct sl_reference up;
+    const struct sl_reference one = {1.0, "1: the inner block has as much as the rest"};
+    SL_TRY(column_of(err, report, records, "published", "ratio_a", -1, -1, &a));
+    SL_TRY(column_of(err, report, records, "published", "ratio_b", -1, -1, &b));
+    const struct sl_series series[] = {{.name = "A: whole / inner block",
+                                        .colour = 7,
+                                        .draw = SL_DRAW_LINE,
+                                        .n = records->n,
+                                        .x = records->step,
+                                        .y = a},
+                                       {.name = "B: outer rest / inner block",
+                                        .colour = 4,
+                                        .draw = SL_DRAW_LINE,
+                                        .n = records->n,
+                                        .x = records->step,
+                                        .y = b}};
+    struct sl_plot plot = over_steps(report, "gradient-ratios", "Who moves the weights",
+                                     "ratio of gradient norms", series, 2, &up);
+    plot.across = &one;
+    plot.n_across = 1;
+    return report_figure(
+        err, report, &plot,
+        "The paper&#39;s measure, on the summed gradient: the norm of the whole (A) and "
+        "of "
+        "what lies outside the narrowest width&#39;s block (B), over the norm of that "
+        "block. Where B is below 1, the small block dominates the training of the "
+        "whole.");
+}
+
+static enum sl_status draw_norms(struct sl_error *err, struct report *report,
+                                 const struct records *records)
+{
+    struct sl_series series[SL_WIDTHS_MAX] = {{0}};
+    struct sl_reference up;
+    for (int w = 0; w < records->n_widths; w++) {
+        double *y = NULL;
+        SL_TRY(column_of(err, report, records, "total", "norm", w, -1, &y));
+        for (int64_t i = 0; i < records->n; i++) { /* not trained yet */
+            y[i] = y[i] > 0.0 ? y[i] : NAN;
+        }
+        series[w] = (struct sl_series){
+            .name = report_keep(report, "width %s", width_name(report, w)),
+            .colour = w % SL_COLOURS,
+            .draw = SL_DRAW_LINE,
+            .n = records->n,
+            .x = records->step,
+            .y = y};
+    }
+    struct sl_plot plot =
+        over_steps(report, "gradient-norms", "Each width's own gradient", "L2 norm",
+                   series, records->n_widths, &up);
+    plot.is_log_y = true;
+    return report_figure(
+        err, report, &plot,
+        "Length of each width&#39;s gradient on the shared weights before "
+        "the sum, with the weight that its loss has.");
+}
+
+/* Bands of one ring: width above width, to 100 %. */
+static enum sl_status draw_shares(struct sl_error *err, struct report *report,
+                                  const struct records *records, int ring)
+{
+    struct sl_series series[SL_WIDTHS_MAX] = {{0}};
+    struct sl_reference up;
+    double *below = NULL;
+    int last = records->n_widths - 1;
+    SL_TRY(sl_arena_alloc(err, report->arena, records->n, sizeof *below, &below));
+    for (int w = 0; w <= ring; w++) {
+        double *y = NULL;
+        SL_TRY(column_of(err, report, records, "total", "ring_share", w, ring, &y));
+        for (int64_t i = 0; i < records->n; i++) {
+            y[i] += below[i];
+        }
+        series[w] = (struct sl_series){
+            .name = report_keep(report, "width %s", width_name(report, w)),
+            .colour = w % SL_COLOURS,
+            .draw = SL_DRAW_BAND,
+            .n = records->n,
+            .x = records->step,
+            .y = y,
+            .base = below};
+        below = y;
+    }
+    const char *title =
+        ring == last
+            ? report_keep(report, "Who moves the inner block (width %s)",
+                          width_name(report, ring))
+            : report_keep(report, "Who moves the ring from %s to %s",
+                          width_name(report, ring + 1), width_name(report, ring));
+    struct sl_plot plot = over_steps(
+        report, report_keep(report, "gradient-share-%s", width_name(report, ring)), title,
+        "share of the squared gradient", series, ring + 1, &up);
+    plot.is_percent = true;
+    plot.has_y_range = true;
+    plot.y_low = 0.0;
+    plot.y_high = 1.0;
+    return report_figure(err, report, &plot,
+                         "Of the squared gradient that reaches these weights, each "
+                         "width&#39;s own part.");
+}
+
+static enum sl_status draw_cosines(struct sl_error *err, struct report *report,
+                                   const struct records *records)
+{
+    struct sl_series series[SL_WIDTHS_MAX] = {{0}};
+    struct sl_reference up;
+    const struct sl_reference zero = {0.0, "0: nothing in common"};
+    int n = 0;
+    for (int w = 1; w < records->n_widths; w++) {
+        double *y = NULL;
+        SL_TRY(column_of(err, report, records, "total", "cosine", 0, w, &y));
+        series[n++] = (struct sl_series){
+            .name = report_keep(report, "full and %s", width_name(report, w)),
+            .colour = w % SL_COLOURS,
+            .draw = SL_DRAW_LINE,
+            .n = records->n,
+            .x = records->step,
+            .y = y};
+    }
+    struct sl_plot plot =
+        over_steps(report, "gradient-cosine", "Do the widths pull the same way?",
+                   "cosine", series, n, &up);
+    plot.across = &zero;
+    plot.n_across = 1;
+    return report_figure(err, report, &plot,
+                         "Cosine between the full width&#39;s own gradient and each "
+                         "narrower one&#39;s, on the block they share. 1 = the same "
+                         "direction, 0 = none in common, below 0 = against one another.");
+}
+
+/* Mean over the last quarter of the records that have a value. */
+static double late_mean(const struct records *records, size_t layer, int width)
+{
+    double sum = 0.0;
+    int64_t n = 0;
+    for (int64_t i = records->n - 1 - (records->n - 1) / 4; i < records->n; i++) {
+        json_t *root = json_array_get(records->list, (size_t)i);
+        json_t *one = json_array_get(json_object_get(root, "layers"), layer);
+        json_t *value = json_array_get(json_array_get(json_object_get(one, "cosine"), 0),
+                                       (size_t)width);
+        if (json_is_number(value)) {
+            sum += json_number_value(value);
+            n++;
+        }
+    }
+    return n > 0 ? sum / (double)n : NAN;
+}
+
+static enum sl_status draw_layers(struct sl_error *err, struct report *report,
+                                  const struct records *records)
+{
+    struct sl_series series[SL_WIDTHS_MAX] = {{0}};
+    const struct sl_reference zero = {0.0, "0: nothing in common"};
+    json_t *layers =
+        json_object_get(json_array_get(records->list, (size_t)records->n - 1), "layers");
+    size_t n_layers = json_array_size(layers);
+    double *x = NULL;
+    if (n_layers < 2 || n_layers > LAYERS_MOST) {
+        return SL_OK;
+    }
+    SL_TRY(sl_arena_alloc(err, report->arena, (int64_t)n_layers, sizeof *x, &x));
+    for (size_t k = 0; k < n_layers; k++) {
+        x[k] = (double)k + 1.0;
+    }
+    for (int w = 1; w < records->n_widths; w++) {
+        double *y = NULL;
+        SL_TRY(sl_arena_alloc(err, report->arena, (int64_t)n_layers, sizeof *y, &y));
+        for (size_t k = 0; k < n_layers; k++) {
+            y[k] = late_mean(records, k, w);
+        }
+        series[w - 1] = (struct sl_series){
+            .name = report_keep(report, "full and %s", width_name(report, w)),
+            .colour = w % SL_COLOURS,
+            .draw = SL_DRAW_LINE,
+            .n = (int64_t)n_layers,
+            .x = x,
+            .y = y};
+    }
+    const struct sl_plot plot = {.id = "gradient-cosine-layers",
+                                 .title = "The same, layer by layer",
+                                 .x_name = "layer, from the pictures (1) to the head",
+                                 .y_name = "cosine",
+                                 .has_x_range = true,
+                                 .x_low = 0.5,
+                                 .x_high = (double)n_layers + 0.5,
+                                 .series = series,
+                                 .n_series = records->n_widths - 1,
+                                 .across = &zero,
+                                 .n_across = 1};
+    return report_figure(err, report, &plot,
+                         "Mean of the last quarter of the records, for every shared "
+                         "weight in the order of the network.");
+}
+
+/* ---- direction of the last layer's gradient ---------------------------------------- */
+
+/* Every `stride`-th record of the file, as rows of `d`. */
+static enum sl_status read_head(struct sl_error *err, const struct sl_file_map *map,
+                                int64_t d, int64_t n, int64_t stride, float **rows)
+{
+    SL_TRY(sl_heap_alloc(err, "gradients of the last layer", n * d, sizeof **rows,
+                         (void *)rows));
+    for (int64_t i = 0; i < n; i++) {
+        const unsigned char *at = map->bytes + i * stride * d * 4;
+        for (int64_t k = 0; k < d; k++, at += 4) {
+            uint32_t bits = (uint32_t)at[0] | (uint32_t)at[1] << 8 |
+                            (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+            memcpy(&(*rows)[i * d + k], &bits, sizeof bits);
+        }
+    }
+    return SL_OK;
+}
+
+static enum sl_status draw_direction(struct sl_error *err, struct report *report,
+                                     const struct records *records, int64_t n,
+                                     int64_t stride, const double *const *places,
+                                     const double share[2])
+{
+    static const char *const ids[] = {"gradient-direction-1", "gradient-direction-2"};
+    static const char *const titles[] = {
+        "Direction of the last layer's gradient: first",
+        "Direction of the last layer's gradient: second"};
+    double *x = NULL;
+    SL_TRY(sl_arena_alloc(err, report->arena, n, sizeof *x, &x));
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = records->step[i * stride];
+    }
+    for (int part = 0; part < 2; part++) {
+        char caption[256];
+        struct sl_reference up;
+        const struct sl_series series = {
+            .colour = 7, .draw = SL_DRAW_POINTS, .n = n, .x = x, .y = places[part]};
+        struct sl_plot plot = over_steps(report, ids[part], titles[part],
+                                         "along that component (L2)", &series, 1, &up);
+        (void)snprintf(
+            caption, sizeof caption,
+            "The summed gradient of the head&#39;s last layer along its %s "
+            "principal component over the run (%.0f %% of the spread). A wide, "
+            "disordered cloud is a direction that diverges.",
+            part == 0 ? "first" : "second", 100.0 * share[part]);
+        SL_TRY(report_figure(err, report, &plot, caption));
+    }
+    return SL_OK;
+}
+
+static enum sl_status draw_head(struct sl_error *err, struct report *report,
+                                const struct records *records)
+{
+    char path[REPORT_PATH];
+    enum sl_status status = SL_OK;
+    struct sl_file_map map = {0};
+    float *rows = NULL;
+    double *places[2] = {NULL, NULL};
+    double share[2];
+    double values = number_at(json_array_get(records->list, 0), "head", "values", -1, -1);
+    if (!(values >= 1.0 && values <= 1e8) || records->n < 3 ||
+        !sl_path_join(path, sizeof path, report->run, "graddiag_head.f32") ||
+        sl_path_kind(path) != SL_PATH_FILE) {
+        return SL_OK;
+    }
+    int64_t d = (int64_t)values;
+    int64_t stride = (records->n + SCATTER_MOST - 1) / SCATTER_MOST;
+    int64_t n = (records->n + stride - 1) / stride;
+    SL_TRY_OUT(sl_file_map_open(err, SL_ERROR_RUN, path, &map));
+    if (map.size / 4 / d < (n - 1) * stride + 1 || records->n_left_out > 0) {
+        report_gap(report,
+                   "graddiag_head.f32 does not fit graddiag.jsonl, so the "
+                   "direction of the last layer's gradient is not drawn.",
+                   NULL);
+        goto out;
+    }
+    SL_TRY_OUT(read_head(err, &map, d, n, stride, &rows));
+    SL_TRY_OUT(sl_arena_alloc(err, report->arena, n, sizeof **places, &places[0]));
+    SL_TRY_OUT(sl_arena_alloc(err, report->arena, n, sizeof **places, &places[1]));
+    SL_TRY_OUT(sl_project(err, n, d, rows, true, places[0], places[1], share));
+    SL_TRY_OUT(draw_direction(err, report, records, n, stride,
+                              (const double *const *)places, share));
+out:
+    sl_heap_free(rows);
+    sl_file_map_close(&map);
+    return status;
+}
+
+bool report_has_gradients(const struct report *report)
+{
+    char path[REPORT_PATH];
+    return sl_path_join(path, sizeof path, report->run, "graddiag.jsonl") &&
+           sl_path_kind(path) == SL_PATH_FILE;
+}
+
+/* ---- the section ------------------------------------------------------------------- */
+
+static enum sl_status draw_all(struct sl_error *err, struct report *report,
+                               const struct records *records)
+{
+    sl_text_add(&report->page, "<div class=\"figures\">\n");
+    if (records->n_widths > 1) {
+        SL_TRY(draw_ratios(err, report, records));
+    }
+    SL_TRY(draw_norms(err, report, records));
+    for (int ring = records->n_widths - 1; ring >= 1; ring--) {
+        SL_TRY(draw_shares(err, report, records, ring));
+    }
+    if (records->n_widths > 1) {
+        SL_TRY(draw_cosines(err, report, records));
+        SL_TRY(draw_layers(err, report, records));
+    }
+    enum sl_status status = draw_head(err, report, records);
+    sl_text_add(&report->page, "</div>\n");
+    return status;
+}
+
+enum sl_status report_gradients(struct sl_error *err, struct report *report)
+{
+    char path[REPORT_PATH];
+    struct records records = {0};
+    enum sl_status status = SL_OK;
+    bool is_there = report_has_gradients(report);
+    if (!is_there && !sl_conf_has(report->run_conf, "grad-diag")) {
+        return SL_OK; /* this program makes none */
+    }
+    sl_page_section(&report->page, "gradients", "What the gradients say");
+    if (!is_there || !sl_path_join(path, sizeof path, report->run, "graddiag.jsonl")) {
+        report_gap(report, "The run kept no gradient diagnostics; this would:",
+                   "slimclr pretrain … --grad-diag on");
+        sl_page_section_end(&report->page);
+        return SL_OK;
+    }
+    SL_TRY_OUT(read_records(err, report, path, &records));
+    if (records.n_left_out > 0) {
+        report_words(report,
+                     "Damaged: %lld lines of graddiag.jsonl are no record of this "
+                     "run's widths; they are left out.",
+                     (long long)records.n_left_out);
+    }
+    if (records.n == 0) {
+        report_gap(report, "No record was made yet.", NULL);
+    } else {
+        SL_TRY_OUT(draw_all(err, report, &records));
+    }
+    sl_page_section_end(&report->page);
+out:
+    json_decref(records.list);
+    return status;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a run leaves for people to look at: event files for TensorBoard, and the report
+ * page: that it is one file which needs nothing from outside, holds what it should, says
+ * what is missing, and survives hostile names and damaged files.
+ */
+#include "cli/clikit.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Event files in the run's folder, and their bytes together. */
+static int count_events(const char *run, int64_t *bytes)
+{
+    int n = 0;
+    *bytes = 0;
+    DIR *folder = opendir(run);
+    assert_non_null(folder);
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        if (strncmp(entry->d_name, "events.out.tfevents.", 20) == 0) {
+            char path[512];
+            int64_t size = 0;
+            (void)snprintf(path, sizeof path, "%s/%s", run, entry->d_name);
+            cli_free(cli_read(path, &size));
+            *bytes += size;
+            n++;
+        }
+    }
+    (void)closedir(folder);
+    return n;
+}
+
+/* A record of one width is as long as another: what a resumed run cuts off and writes
+ * anew adds nothing but the version at the head of its own file. */
+static void test_events(void **state)
+{
+    enum { VERSION = 40 };
+    int64_t once = 0, twice = 0;
+    (void)state;
+    cli_remove("events");
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "events", CLI_NET, "-e", "2",
+                        "--slow-start", "0", "--keep", "2"));
+    assert_int_equal(count_events("events", &once), 1);
+    assert_true(once > 16 * 100);
+    cli_expect_done(RUN("pretrain", "-o", "events", "-q",
+                        "--resume=events/checkpoints/"
+                        "epoch=0001-step=00000008.safetensors"));
+    assert_int_equal(count_events("events", &twice), 2);
+    assert_int_equal(twice, once + VERSION);
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "events", CLI_NET, "--steps", "1",
+                        "--no-tensorboard", "--overwrite"));
+    assert_int_equal(count_events("events", &once), 0);
+}
+
+/* ---- the page ---------------------------------------------------------------------- */
+
+/* Names as an enemy would choose them, for the run and for its pictures. */
+#define PHOTOS "ph<img src=x onerror=alert(1)>&\"'"
+#define RUN_NAME "run <b onclick=alert(2)> &amp; 'x' \"y\""
+#define PHOTO_RUN                                                                        \
+    "pretrain", PHOTOS, "-o", RUN_NAME, CLI_NET, "--image-size", "16", "-b", "8", "-e",  \
+        "2", "--slow-start", "1"
+
+static void make_photos(void)
+{
+    cli_remove(PHOTOS);
+    for (int i = 0; i < 24; i++) {
+        char path[512];
+        (void)snprintf(path, sizeof path, PHOTOS "/%s/%s/%02d.ppm",
+                       i < 16 ? "train" : "val", i % 2 ? "c<u>at" : "dog&", i);
+        cli_write_noise(path, 20, 24 + i, (uint32_t)i);
+    }
+}
+
+/* One run for the tests below. */
+static int make_run(void **state)
+{
+    (void)state;
+    make_photos();
+    cli_remove(RUN_NAME);
+    cli_expect_done(RUN(PHOTO_RUN));
+    return 0;
+}
+
+static char *page_of(const char *path)
+{
+    char *page = (char *)cli_read(path, NULL);
+    assert_non_null(page);
+    return page;
+}
+
+static void expect_in(const char *page, const char *words)
+{
+    if (strstr(page, words) == NULL) {
+        fail_msg("the page does not hold: %s", words);
+    }
+}
+
+static void expect_not_in(const char *page, const char *words)
+{
+    const char *at = strstr(page, words);
+    if (at != NULL) {
+        fail_msg("the page holds: %.80s", at);
+    }
+}
+
+/* Addresses are places of the page itself or data; no script, nothing to fetch. */
+static void expect_self_contained(const char *page)
+{
+    static const char *const addresses[] = {"src=\"", "href=\"", "url(", "@import"};
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        size_t length = strlen(addresses[i]);
+        for (const char *at = strstr(page, addresses[i]); at != NULL;
+             at = strstr(at + 1, addresses[i])) {
+            if (at[length] != '#' && strncmp(at + length, "data:image/png;", 15) != 0) {
+                fail_msg("an address: %.60s", at);
+            }
+        }
+    }
+    for (const char *at = strstr(page, "://"); at != NULL; at = strstr(at + 1, "://")) {
+        assert_memory_equal(at, "://www.w3.org/2000/svg", 22);
+    }
+    expect_not_in(page, "<script");
+    expect_not_in(page, "<link");
+    expect_not_in(page, "<iframe");
+}
+
+static void test_page(void **state)
+{
+    static const char *const parts[] = {"<!DOCTYPE html>",
+                                        "What it was trained on",
+                                        "Settings that matter",
+                                        "Loss of each width",
+                                        "chance: ",
+                                        "sub-networks join",
+                                        "collapse: below 0.05",
+                                        "not collapsed",
+                                        "slimclr eval knn ",
+                                        "slimclr eval linear ",
+                                        "Embeddings at width 1.00",
+                                        "Embeddings at width 0.50",
+                                        "Who is like whom",
+                                        "What each width costs",
+                                        "All settings, resolved",
+                                        "moco-k",
+                                        "</html>"};
+    (void)state;
+    json_t *said = cli_json(RUN("report", RUN_NAME, "--json", "-q"));
+    assert_string_equal(json_string_value(json_object_get(said, "report")),
+                        RUN_NAME "/report.html");
+    assert_int_equal(json_integer_value(json_object_get(said, "left_out_lines")), 0);
+    assert_true(json_integer_value(json_object_get(said, "figures")) >= 11);
+    json_decref(said);
+    char *page = page_of(RUN_NAME "/report.html");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        expect_in(page, parts[i]);
+    }
+    expect_self_contained(page);
+    /* The command as a shell takes it, escaped for the page. */
+    expect_in(page,
+              "slimclr pretrain &#39;ph&lt;img src=x onerror=alert(1)&gt;&amp;&quot;");
+    expect_not_in(page, "<img src=x");
+    expect_not_in(page, "<u>at");
+    expect_in(page, "c&lt;u&gt;at");
+    expect_not_in(page, "\"nan");
+    expect_not_in(page, ">nan");
+    cli_free(page);
+    cli_no_torn_files(RUN_NAME);
+}
+
+static void test_figures(void **state)
+{
+    static const char *const ids[] = {"loss",   "emb_std",   "grad_norm",
+                                      "run-lr", "map-w1.00", "map-w0.50"};
+    char path[512], copy[64];
+    (void)state;
+    for (int round = 0; round < 2; round++) { /* the same at every call */
+        assert_string_equal(
+            RUN("report", RUN_NAME, "-q", "-o", "page.html", "-j", round == 0 ? "1" : "3")
+                ->out,
+            "page.html\n");
+        for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+            (void)snprintf(path, sizeof path, RUN_NAME "/plots/%s.svg", ids[i]);
+            (void)snprintf(copy, sizeof copy, "%s.svg", ids[i]);
+            char *svg = page_of(path);
+            expect_in(svg, "<?xml");
+            expect_self_contained(svg);
+            cli_free(svg);
+            if (round == 0) {
+                cli_copy(path, copy, -1);
+            } else {
+                cli_same_bytes(path, copy);
+            }
+            (void)snprintf(path, sizeof path, RUN_NAME "/plots/%s.csv", ids[i]);
+            assert_true(cli_exists(path));
+        }
+    }
+    char *csv = page_of(RUN_NAME "/plots/loss.csv");
+    expect_in(csv, "\"width 1.00\",1,");
+    expect_in(csv, "\"width 0.50\",4,");
+    cli_free(csv);
+}
+
+/* kNN and anything else that lies in RUN/eval becomes a table. */
+static void test_evals(void **state)
+{
+    static const char odd[] =
+        "{\"data\":\"<b>d</b>\",\"classes\":2,\"results\":[{\"width\":1.0,\"acc1\":0.5,"
+        "\"<i>key\":\"<i>value\",\"macs\":10},{\"width\":0.5,\"acc1\":null}]}";
+    (void)state;
+    cli_expect_done(RUN("eval", "knn", RUN_NAME, PHOTOS, "-q"));
+    cli_write(RUN_NAME "/eval/mine.json", odd, sizeof odd - 1);
+    cli_write(RUN_NAME "/eval/torn.json", odd, 40);
+    cli_write(RUN_NAME "/eval/list.json", "[1]", 3);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "<h3>Nearest neighbours</h3>");
+    expect_in(page, "<h3>mine</h3>");
+    expect_in(page, "&lt;i&gt;value");
+    expect_in(page, "Left out (--pictures 0).");
+    expect_in(page, "figure-accuracy-cost");
+    expect_not_in(page, "slimclr eval knn ");
+    expect_not_in(page, "<b>d</b>");
+    expect_self_contained(page);
+    cli_free(page);
+    cli_remove(RUN_NAME "/eval");
+}
+
+/* Diagnostics written by hand: two widths, three records and one of another run. */
+static void test_gradients(void **state)
+{
+    char line[1024];
+    char text[4096] = "";
+    float head[4 * 3] = {0.1F, 0.2F, 0.3F, 0.4F, 0.2F, 0.1F,
+                         0.0F, 0.3F, 0.5F, 0.4F, 0.2F, 0};
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        (void)snprintf(
+            line, sizeof line,
+            k == 3
+                ? "{\"step\":4,\"widths\":[1]}\n"
+                : "{\"step\":%d,\"widths\":[1,0.5],\"published\":{\"ratio_a\":1.5,"
+                  "\"ratio_b\":0.8},\"total\":{\"norm\":[1,%d],\"ring_share\":[[1,0.6],"
+                  "[0,0.4]],\"cosine\":[[1,0.5],[0.5,1]]},\"layers\":[{\"cosine\":[[1,"
+                  "0.9]]},{\"cosine\":[[1,null]]}],\"head\":{\"values\":4}}\n",
+            k + 1, k);
+        (void)strncat(text, line, sizeof text - strlen(text) - 1);
+    }
+    cli_write(RUN_NAME "/graddiag_head.f32", head, sizeof head);
+    cli_write(RUN_NAME "/graddiag.jsonl", text, strlen(text));
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "figure-gradient-ratios");
+    expect_in(page, "figure-gradient-share-0.50");
+    expect_in(page, "figure-gradient-cosine-layers");
+    expect_in(page, "Damaged: 1 lines of graddiag.jsonl");
+    expect_not_in(page, "figure-gradient-direction-1"); /* no telling whose rows are whose
+                                                         */
+    cli_free(page);
+    cli_write(RUN_NAME "/graddiag.jsonl", text,
+              (size_t)(strstr(text, "{\"step\":4") - text));
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "figure-gradient-direction-2");
+    expect_not_in(page, "Damaged");
+    cli_free(page);
+    cli_write(RUN_NAME "/graddiag_head.f32", head, 3);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "graddiag_head.f32 does not fit");
+    cli_free(page);
+    cli_remove(RUN_NAME "/graddiag.jsonl");
+    cli_remove(RUN_NAME "/graddiag_head.f32");
+}
+
+static void test_damaged_metrics(void **state)
+{
+    static const char *const endings[] = {"words\n{\"step\":1}\n", "\xff\x00\x01\n\n",
+                                          "{\"step\":99,\"loss\":"};
+    static const int left_out[] = {2, 2, 0};
+    (void)state;
+    cli_copy(RUN_NAME "/metrics.jsonl", "metrics.whole", -1);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        int64_t size = 0;
+        unsigned char text[16384];
+        unsigned char *whole = cli_read("metrics.whole", &size);
+        size_t length = i == 1 ? 5 : strlen(endings[i]);
+        assert_true((size_t)size + length < sizeof text);
+        memcpy(text, whole, (size_t)size);
+        memcpy(text + size, endings[i], length);
+        cli_free(whole);
+        cli_write(RUN_NAME "/metrics.jsonl", text, (size_t)size + length);
+        const struct cli_result *result =
+            RUN("report", RUN_NAME, "--json", "-q", "--pictures", "0");
+        assert_int_equal(strstr(result->err, "left out") != NULL, left_out[i] > 0);
+        json_t *said = json_loads(result->out, 0, NULL);
+        assert_int_equal(json_integer_value(json_object_get(said, "left_out_lines")),
+                         left_out[i]);
+        json_decref(said);
+        char *page = page_of(RUN_NAME "/report.html");
+        assert_int_equal(strstr(page, "Damaged: ") != NULL, left_out[i] > 0);
+        cli_free(page);
+    }
+    cli_write(RUN_NAME "/metrics.jsonl", "", 0);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    cli_remove(RUN_NAME "/metrics.jsonl");
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "No step was logged");
+    cli_free(page);
+    cli_copy("metrics.whole", RUN_NAME "/metrics.jsonl", -1);
+}
+
+/* Pictures that moved, a checkpoint that is gone: said, and the rest is there. */
+static void test_gaps(void **state)
+{
+    (void)state;
+    cli_remove(PHOTOS);
+    cli_remove("kept.safetensors");
+    cli_copy(RUN_NAME "/checkpoints/last.safetensors", "kept.safetensors", -1);
+    cli_write(RUN_NAME "/checkpoints/last.safetensors", "torn", 4);
+    cli_expect_done(RUN("report", RUN_NAME, "-q"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "The pictures are not where they were");
+    expect_in(page, "There is no checkpoint that could be opened");
+    expect_in(page, "Loss of each width");
+    expect_not_in(page, "Embeddings at width");
+    expect_self_contained(page);
+    cli_free(page);
+    cli_copy("kept.safetensors", RUN_NAME "/checkpoints/last.safetensors", -1);
+}
+
+/* One width, no step: a page all the same. And --overwrite takes it away. */
+static void test_plain_and_empty(void **state)
+{
+    (void)state;
+    cli_remove("plain");
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "plain", "-a", "resnet8-b8", "-w",
+                        "1", "-b", "8", "-q", "-e", "0"));
+    cli_expect_done(RUN("report", "plain/", "-q", "-n", "12"));
+    char *page = page_of("plain/report.html");
+    expect_in(page, "No step was logged");
+    expect_in(page, "Embeddings at width 1.00");
+    expect_in(page, "slimclr eval knn plain DATA");
+    expect_not_in(page, "sub-networks join");
+    expect_self_contained(page);
+    cli_free(page);
+    assert_true(cli_exists("plain/plots/map-w1.00.svg"));
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "plain", "-a", "resnet8-b8", "-w",
+                        "1", "-b", "8", "-q", "-e", "0", "--overwrite"));
+    assert_false(cli_exists("plain/report.html"));
+    assert_false(cli_exists("plain/plots/map-w1.00.svg"));
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    cli_folder("empty");
+    cli_expect_refused(RUN("report"), 2, "RUN");
+    cli_expect_refused(RUN("report", "a", "b"), 2, "RUN");
+    cli_expect_refused(RUN("report", "not-there"), 1, "not-there");
+    cli_expect_refused(RUN("report", "empty"), 1, "config.ini");
+    cli_expect_refused(RUN("report", "plain", "-o", "no/such/page.html", "-n", "0"), 1,
+                       "page.html");
+    cli_expect_refused(RUN("report", "plain", "--pictures", "-1"), 2, "--pictures");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_events),    cmocka_unit_test(test_page),
+        cmocka_unit_test(test_figures),   cmocka_unit_test(test_evals),
+        cmocka_unit_test(test_gradients), cmocka_unit_test(test_damaged_metrics),
+        cmocka_unit_test(test_gaps),      cmocka_unit_test(test_plain_and_empty),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, make_run, NULL);
+}
