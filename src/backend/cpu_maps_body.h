@@ -191,31 +191,32 @@ static inline void take_won(int n, uint8_t tap, const uint8_t *restrict winner,
 }
 
 /* Windows along one side that a pixel lies in: first .. last. */
-static void windows_over(int pixel, int pad, int kernel, int stride, int count,
-                         int *first, int *last)
+struct over {
+    int first, last;
+};
+
+static struct over windows_over(const struct sl_op_desc *d, int pixel, int count)
 {
-    const int reach = pixel + pad - kernel + 1; /* of the first window's corner */
-    *first = reach <= 0 ? 0 : (reach + stride - 1) / stride;
-    *last = (pixel + pad) / stride < count ? (pixel + pad) / stride : count - 1;
+    const int reach = pixel + d->pad - d->kernel + 1; /* of the first window's corner */
+    const int last = (pixel + d->pad) / d->stride;
+    return (struct over){
+        .first = reach <= 0 ? 0 : (reach + d->stride - 1) / d->stride,
+        .last = last < count ? last : count - 1,
+    };
 }
 
 /* Gradients of n channels of pixel (y, x): of all windows that it won, rounded once. */
-static void maxpool_pixel_gradient(const struct sl_op_desc *d, int y, int x, int n,
-                                   const uint8_t *winner, const element *g, bool add,
-                                   element *diff)
+static void maxpool_pixel_gradient(const struct sl_op_desc *d, int y, int x,
+                                   const struct over *rows, int n, const uint8_t *winner,
+                                   const element *g, bool add, element *diff)
 {
     float sum[POOL_CHANNELS];
-    int oy = 0;
-    int y_last = 0;
-    int ox_first = 0;
-    int x_last = 0;
-    windows_over(y, d->pad, d->kernel, d->stride, d->dst_h, &oy, &y_last);
-    windows_over(x, d->pad, d->kernel, d->stride, d->dst_w, &ox_first, &x_last);
+    const struct over columns = windows_over(d, x, d->dst_w);
     for (int c = 0; c < n; c++) {
         sum[c] = add ? value_of(diff[c]) : 0.0f;
     }
-    for (; oy <= y_last; oy++) {
-        for (int ox = ox_first; ox <= x_last; ox++) {
+    for (int oy = rows->first; oy <= rows->last; oy++) {
+        for (int ox = columns.first; ox <= columns.last; ox++) {
             const int row = y + d->pad - oy * d->stride;
             const int column = x + d->pad - ox * d->stride;
             const int64_t at = ((int64_t)oy * d->dst_w + ox) * d->dst_c;
@@ -227,22 +228,32 @@ static void maxpool_pixel_gradient(const struct sl_op_desc *d, int y, int x, int
     }
 }
 
+/* One row of one picture, whose first window is at `winner` and `g`. */
+static void maxpool_row_gradient(const struct sl_op_desc *d, int y, const uint8_t *winner,
+                                 const element *g, bool add, element *diff)
+{
+    const struct over rows = windows_over(d, y, d->dst_h);
+    for (int x = 0; x < d->src_w; x++) {
+        for (int c = 0; c < d->dst_c; c += POOL_CHANNELS) {
+            maxpool_pixel_gradient(
+                d, y, x, &rows, (int)min_count(POOL_CHANNELS, d->dst_c - c), winner + c,
+                g + c, add, diff + (int64_t)x * d->dst_c + c);
+        }
+    }
+}
+
 static void maxpool_backward(const struct sl_op_desc *d, int64_t begin, int64_t end,
                              const uint8_t *winner, const void *gradient, bool add,
                              void *diff)
 {
     const element *diff_dst = gradient;
     element *diff_src = diff;
-    const int64_t pixels = (int64_t)d->src_h * d->src_w;
+    const int64_t row = (int64_t)d->src_w * d->src_c;
     const int64_t windows = (int64_t)d->dst_h * d->dst_w * d->dst_c;
-    for (int64_t i = begin * pixels; i < end * pixels; i++) {
-        const int64_t pixel = i % pixels;
-        const int64_t from = i / pixels * windows;
-        for (int c = 0; c < d->dst_c; c += POOL_CHANNELS) {
-            maxpool_pixel_gradient(d, (int)(pixel / d->src_w), (int)(pixel % d->src_w),
-                                   (int)min_count(POOL_CHANNELS, d->dst_c - c),
-                                   winner + from + c, diff_dst + from + c, add,
-                                   diff_src + i * d->dst_c + c);
+    for (int64_t i = begin; i < end; i++) {
+        for (int y = 0; y < d->src_h; y++) {
+            maxpool_row_gradient(d, y, winner + i * windows, diff_dst + i * windows, add,
+                                 diff_src + (i * d->src_h + y) * row);
         }
     }
 }
