@@ -151,25 +151,8 @@ static int unknown(const char *name)
     return SLIM_ERROR_USAGE;
 }
 
-/* oneDNN's threads must sleep, not spin, while they wait: with our own, loader workers or
- * any other program on the same cores, spinning makes a step ten times slower (measured
- * on two cores). The OpenMP library reads this before main, so the program
- * starts once more with it set; where that fails, it goes on as it is. */
-static void wait_politely(char **argv)
-{
-    /* By its real path, so that `ps` and `pgrep` still know it by name. */
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length > 0 && getenv("OMP_WAIT_POLICY") == NULL &&
-        setenv("OMP_WAIT_POLICY", "passive", 0) == 0) {
-        path[length] = '\0';
-        (void)execv(path, argv);
-    }
-}
-
 int main(int argc, char **argv)
 {
-    wait_politely(argv);
     /* A file-size limit is a full disk, and reported as one. */
     (void)signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {

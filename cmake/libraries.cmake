@@ -70,7 +70,7 @@ cmake_dependent_option(SLIM_ZLIB "gzipped files, deflated zip members (zlib)" ON
 cmake_dependent_option(SLIM_ARCHIVE "tar and zip archives (libarchive)" ON
                        "SLIM_FOUND_ARCHIVE" OFF)
 cmake_dependent_option(SLIM_LMDB "LMDB of pictures (liblmdb)" ON "SLIM_FOUND_LMDB" OFF)
-cmake_dependent_option(SLIM_OPENMP "--threads for oneDNN's OpenMP threads too" ON
+cmake_dependent_option(SLIM_OPENMP "Keep oneDNN from making OpenMP threads of its own" ON
                        "OpenMP_C_FOUND;SLIM_ONEDNN" OFF)
 set(SLIM_CMOCKA ${SLIM_FOUND_CMOCKA})
 

@@ -36,7 +36,6 @@ function(slim_test_common name target)
 SLIMCLR_SOURCE=${PROJECT_SOURCE_DIR};\
 SLIMCLR_PROGRAM=${CMAKE_BINARY_DIR}/slimclr;\
 XDG_CACHE_HOME=${scratch}/cache;\
-OMP_WAIT_POLICY=passive;\
 ASAN_OPTIONS=detect_stack_use_after_return=1;\
 UBSAN_OPTIONS=print_stacktrace=1;\
 TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1")

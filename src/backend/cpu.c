@@ -47,7 +47,6 @@ static enum sl_status cpu_open(struct sl_error *err,
     state->rows = sl_cpu_rows_at(0);
     state->has_bf16 = sl_cpu_features().avx512_bf16;
     SL_TRY_OUT(sl_cpu_team_create(err, state->threads, &state->team));
-    sl_cpu_enter(state);
     SL_TRY_OUT(sl_cpu_engine_open(err, state));
     *opened = state;
     state = NULL;
@@ -188,7 +187,6 @@ static enum sl_status cpu_prepare(struct sl_error *err, void *opened,
     SL_TRY(sl_heap_alloc(err, "a prepared op", 1, sizeof(*made), &made));
     made->desc = *desc;
     made->kind = kind_of(state, desc);
-    sl_cpu_enter(state);
     SL_TRY_OUT(made->kind->prepare(err, state, made, sizes));
     *op = made;
     made = NULL;
@@ -200,7 +198,6 @@ out:
 static void cpu_forward(void *state, struct sl_prepared *op,
                         const struct sl_op_args *args)
 {
-    sl_cpu_enter(state);
     op->kind->forward(state, op, args);
 }
 
@@ -208,7 +205,6 @@ static void cpu_backward(void *state, struct sl_prepared *op,
                          const struct sl_op_args *args)
 {
     SL_ASSERT(op->desc.backward);
-    sl_cpu_enter(state);
     op->kind->backward(state, op, args);
 }
 
@@ -226,7 +222,6 @@ static void cpu_pack(void *state, struct sl_prepared *op, const struct sl_slice 
                      void *packed)
 {
     check_slice(op, master);
-    sl_cpu_enter(state);
     op->kind->pack(state, op, master, packed);
 }
 
@@ -234,7 +229,6 @@ static double cpu_unpack_add(void *state, struct sl_prepared *op, const void *pa
                              const struct sl_slice *master)
 {
     check_slice(op, master);
-    sl_cpu_enter(state);
     return op->kind->unpack_add(state, op, packed_diff, master);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Convolution of the cpu backend, and the way between masters and oneDNN's layouts.
+ * Convolution of the cpu backend by oneDNN, and the way between masters and its layouts.
+ * Each part computes its own pictures with primitives of its own, so that the library
+ * never waits for a thread.
  * Packed weights hold forward's layout and, when backward-data wants another one, that as
  * well; a packed gradient has the layout of backward-weights. A slice of a master goes
  * through dense memory (out, in, kernel, kernel) of the state's, so that all reorders are
@@ -8,13 +10,28 @@
  */
 #include "backend/cpu_int.h"
 
-struct sl_cpu_conv_op {
+/* A part's primitives: the library computes some of the pictures in one thread. A part
+ * without pictures has none. */
+struct conv_part {
     struct sl_cpu_primitive forward, backward_data, backward_weights;
+};
+
+struct sl_cpu_conv_op {
+    int n_parts;            /* as many as threads */
+    struct conv_part *part; /* (n_parts) */
+    int n_sums;             /* parts that the gradient of the weights is made of */
     struct sl_cpu_primitive pack_forward, pack_data, unpack;
     bool two_layouts;   /* backward-data's weights stand at data_offset of packed */
     size_t data_offset; /* 0 when it reads forward's */
-    size_t sum_offset;  /* scratch: backward-data's result that is to be added */
+    size_t room;        /* scratch: bytes of each part */
+    size_t behind;      /* scratch behind the rooms: backward-data's result that is to be
+                           added; before, the sums for the weights, but for the first */
+    size_t sum_bytes;   /* of one of them */
+    int64_t sum_values;
 };
+
+/* Gradients of weights that wait to be added up take so many bytes at most. */
+static const size_t sums_most = (size_t)256 << 20;
 
 static int64_t slice_count(const struct sl_op_desc *d)
 {
@@ -42,28 +59,82 @@ static enum sl_status grow_staging(struct sl_error *err, struct sl_cpu_state *st
     return SL_OK;
 }
 
+static struct sl_cpu_primitive *primitive_of(struct conv_part *part,
+                                             enum sl_cpu_direction direction)
+{
+    return direction == SL_CPU_FORWARD         ? &part->forward
+           : direction == SL_CPU_BACKWARD_DATA ? &part->backward_data
+                                               : &part->backward_weights;
+}
+
+/* One direction for all `parts`; the first one's layout of the weights holds for all. */
+static enum sl_status make_parts(struct sl_error *err, const struct sl_cpu_state *state,
+                                 struct sl_prepared *op, enum sl_cpu_direction direction,
+                                 int parts, struct sl_cpu_layout *layout)
+{
+    struct sl_cpu_conv_op *conv = op->conv;
+    *layout = (struct sl_cpu_layout){0};
+    for (int i = 0; i < parts; i++) {
+        const struct sl_cpu_range range = sl_cpu_part(op->desc.n, parts, i);
+        struct sl_cpu_primitive *primitive = primitive_of(&conv->part[i], direction);
+        struct sl_op_desc desc = op->desc;
+        desc.n = (int)(range.end - range.begin);
+        if (desc.n > 0) {
+            SL_TRY(sl_cpu_conv_make(err, state, &desc, direction, primitive, layout));
+            conv->room = larger(conv->room, sl_cpu_round(primitive->scratch_bytes));
+        }
+    }
+    return SL_OK;
+}
+
 static enum sl_status prepare_data(struct sl_error *err, struct sl_cpu_state *state,
                                    struct sl_prepared *op,
                                    const struct sl_cpu_layout *forward,
                                    struct sl_op_sizes *sizes)
 {
     struct sl_cpu_conv_op *conv = op->conv;
-    const struct sl_op_desc *d = &op->desc;
     struct sl_cpu_layout layout;
-    SL_TRY(sl_cpu_conv_make(err, state, d, SL_CPU_BACKWARD_DATA, &conv->backward_data,
-                            &layout));
+    SL_TRY(make_parts(err, state, op, SL_CPU_BACKWARD_DATA, conv->n_parts, &layout));
     if (!sl_cpu_layout_equal(forward, &layout)) {
         conv->two_layouts = true;
         conv->data_offset = sl_cpu_round(forward->bytes);
         sizes->packed = conv->data_offset + layout.bytes;
-        SL_TRY(sl_cpu_reorder_make(err, state, d, &layout, false, &conv->pack_data));
+        SL_TRY(
+            sl_cpu_reorder_make(err, state, &op->desc, &layout, false, &conv->pack_data));
     }
-    conv->sum_offset = sl_cpu_round(conv->backward_data.scratch_bytes);
-    const size_t diff_src =
-        (size_t)d->n * (size_t)d->src_h * (size_t)d->src_w * (size_t)d->src_c;
-    sizes->scratch = larger(
-        sizes->scratch, conv->sum_offset + diff_src * (size_t)sl_dtype_bytes(d->type));
     return SL_OK;
+}
+
+static enum sl_status prepare_weights(struct sl_error *err, struct sl_cpu_state *state,
+                                      struct sl_prepared *op, struct sl_op_sizes *sizes)
+{
+    struct sl_cpu_conv_op *conv = op->conv;
+    struct sl_cpu_layout layout;
+    const size_t fit = sums_most / ((size_t)slice_count(&op->desc) * sizeof(float)) + 1;
+    conv->n_sums = (size_t)conv->n_parts < fit ? conv->n_parts : (int)fit;
+    if (conv->n_sums > op->desc.n) {
+        conv->n_sums = op->desc.n; /* none is without pictures */
+    }
+    SL_TRY(make_parts(err, state, op, SL_CPU_BACKWARD_WEIGHTS, conv->n_sums, &layout));
+    SL_TRY(sl_cpu_reorder_make(err, state, &op->desc, &layout, true, &conv->unpack));
+    sizes->packed_diff = layout.bytes;
+    conv->sum_values = (int64_t)(layout.bytes / sizeof(float));
+    conv->sum_bytes = sl_cpu_round(layout.bytes);
+    return SL_OK;
+}
+
+/* Scratch: each part's room, and behind them what is to be added. */
+static size_t scratch_bytes(const struct sl_op_desc *d, struct sl_cpu_conv_op *conv)
+{
+    const size_t diff_src = (size_t)d->n * (size_t)d->src_h * (size_t)d->src_w *
+                            (size_t)d->src_c * (size_t)sl_dtype_bytes(d->type);
+    const size_t rooms = (size_t)conv->n_parts * conv->room;
+    conv->behind = rooms;
+    size_t bytes = rooms;
+    if (d->backward) {
+        bytes = rooms + (size_t)(conv->n_sums - 1) * conv->sum_bytes;
+    }
+    return d->backward && d->need_diff_src ? larger(bytes, rooms + diff_src) : bytes;
 }
 
 static enum sl_status conv_prepare(struct sl_error *err, struct sl_cpu_state *state,
@@ -73,23 +144,21 @@ static enum sl_status conv_prepare(struct sl_error *err, struct sl_cpu_state *st
     struct sl_cpu_layout layout;
     SL_TRY(sl_heap_alloc(err, "a prepared convolution", 1, sizeof(*op->conv), &op->conv));
     struct sl_cpu_conv_op *conv = op->conv;
+    SL_TRY(sl_heap_alloc(err, "a prepared convolution", state->threads,
+                         sizeof(*conv->part), &conv->part));
+    conv->n_parts = state->threads;
     SL_TRY(grow_staging(err, state, (size_t)slice_count(d) * sizeof(float)));
-    SL_TRY(sl_cpu_conv_make(err, state, d, SL_CPU_FORWARD, &conv->forward, &layout));
+    SL_TRY(make_parts(err, state, op, SL_CPU_FORWARD, conv->n_parts, &layout));
     SL_TRY(sl_cpu_reorder_make(err, state, d, &layout, false, &conv->pack_forward));
     sizes->packed = layout.bytes;
-    sizes->scratch = conv->forward.scratch_bytes;
-    if (!d->backward) {
-        return SL_OK;
+    if (d->backward) {
+        sizes->backward_reads_src = true;
+        if (d->need_diff_src) {
+            SL_TRY(prepare_data(err, state, op, &layout, sizes));
+        }
+        SL_TRY(prepare_weights(err, state, op, sizes));
     }
-    sizes->backward_reads_src = true;
-    if (d->need_diff_src) {
-        SL_TRY(prepare_data(err, state, op, &layout, sizes));
-    }
-    SL_TRY(sl_cpu_conv_make(err, state, d, SL_CPU_BACKWARD_WEIGHTS,
-                            &conv->backward_weights, &layout));
-    SL_TRY(sl_cpu_reorder_make(err, state, d, &layout, true, &conv->unpack));
-    sizes->packed_diff = layout.bytes;
-    sizes->scratch = larger(sizes->scratch, conv->backward_weights.scratch_bytes);
+    sizes->scratch = scratch_bytes(d, conv);
     return SL_OK;
 }
 
@@ -99,47 +168,128 @@ static void conv_drop(struct sl_prepared *op)
     if (conv == NULL) {
         return;
     }
-    sl_cpu_primitive_finish(&conv->forward);
-    sl_cpu_primitive_finish(&conv->backward_data);
-    sl_cpu_primitive_finish(&conv->backward_weights);
+    for (int i = 0; i < conv->n_parts; i++) {
+        sl_cpu_primitive_finish(&conv->part[i].forward);
+        sl_cpu_primitive_finish(&conv->part[i].backward_data);
+        sl_cpu_primitive_finish(&conv->part[i].backward_weights);
+    }
     sl_cpu_primitive_finish(&conv->pack_forward);
     sl_cpu_primitive_finish(&conv->pack_data);
     sl_cpu_primitive_finish(&conv->unpack);
+    sl_heap_free(conv->part);
     sl_heap_free(conv);
 }
 
 /* ---- run --------------------------------------------------------------------------- */
 
+/* One direction of a convolution. */
+struct conv_call {
+    const struct sl_prepared *op;
+    const struct sl_op_args *args;
+    void *made; /* backward-data's */
+};
+
+/* Picture n of the source, or of the result, of `map`. */
+static void *src_at(const struct sl_op_desc *d, const void *map, int64_t n)
+{
+    return sl_cpu_at_out(d, (void *)map, n * d->src_h * d->src_w * d->src_c);
+}
+
+static void *dst_at(const struct sl_op_desc *d, const void *map, int64_t n)
+{
+    return sl_cpu_at_out(d, (void *)map, n * d->dst_h * d->dst_w * d->dst_c);
+}
+
+static void *room_at(const struct conv_call *call, int part)
+{
+    return (char *)call->args->scratch + (size_t)part * call->op->conv->room;
+}
+
+static void forward_part(const void *context, struct sl_cpu_range range, int part)
+{
+    const struct conv_call *call = context;
+    const struct sl_op_desc *d = &call->op->desc;
+    if (range.begin < range.end) {
+        const void *operands[] = {src_at(d, call->args->src, range.begin),
+                                  call->args->packed,
+                                  dst_at(d, call->args->dst, range.begin)};
+        sl_cpu_run(&call->op->conv->part[part].forward, operands, room_at(call, part));
+    }
+}
+
 static void conv_forward(struct sl_cpu_state *state, struct sl_prepared *op,
                          const struct sl_op_args *args)
 {
-    const void *operands[] = {args->src, args->packed, args->dst};
-    sl_cpu_run(state, &op->conv->forward, operands, args->scratch);
+    const struct conv_call call = {.op = op, .args = args};
+    sl_cpu_split(state, op->desc.n, forward_part, &call);
+}
+
+static void data_part(const void *context, struct sl_cpu_range range, int part)
+{
+    const struct conv_call *call = context;
+    const struct sl_op_desc *d = &call->op->desc;
+    if (range.begin < range.end) {
+        const void *operands[] = {dst_at(d, call->args->diff_dst, range.begin),
+                                  (const char *)call->args->packed +
+                                      call->op->conv->data_offset,
+                                  src_at(d, call->made, range.begin)};
+        sl_cpu_run(&call->op->conv->part[part].backward_data, operands,
+                   room_at(call, part));
+    }
 }
 
 static void conv_backward_data(struct sl_cpu_state *state, struct sl_prepared *op,
                                const struct sl_op_args *args)
 {
-    struct sl_cpu_conv_op *conv = op->conv;
     const struct sl_op_desc *d = &op->desc;
-    void *made = args->diff_src;
+    const struct conv_call call = {
+        .op = op,
+        .args = args,
+        .made = args->diff_src_add ? (char *)args->scratch + op->conv->behind
+                                   : (char *)args->diff_src,
+    };
+    sl_cpu_split(state, d->n, data_part, &call);
     if (args->diff_src_add) {
-        made = (char *)args->scratch + conv->sum_offset;
+        sl_cpu_accumulate(state, d, (int64_t)d->n * d->src_h * d->src_w * d->src_c,
+                          call.made, args->diff_src);
     }
-    const void *weights = (const char *)args->packed + conv->data_offset;
-    const void *operands[] = {args->diff_dst, weights, made};
-    sl_cpu_run(state, &conv->backward_data, operands, args->scratch);
-    if (args->diff_src_add) {
-        sl_cpu_accumulate(state, d, (int64_t)d->n * d->src_h * d->src_w * d->src_c, made,
-                          args->diff_src);
+}
+
+/* Part 0's sum is the result itself, the others' stand in scratch memory. */
+static void *sum_at(const struct conv_call *call, int part)
+{
+    const struct sl_cpu_conv_op *conv = call->op->conv;
+    return part == 0 ? call->args->packed_diff
+                     : (char *)call->args->scratch + conv->behind +
+                           (size_t)(part - 1) * conv->sum_bytes;
+}
+
+/* The range is of parts, each a range of pictures. */
+static void weights_parts(const void *context, struct sl_cpu_range range,
+                          int room SL_UNUSED)
+{
+    const struct conv_call *call = context;
+    const struct sl_op_desc *d = &call->op->desc;
+    struct sl_cpu_conv_op *conv = call->op->conv;
+    for (int i = (int)range.begin; i < (int)range.end; i++) {
+        const int64_t first = sl_cpu_part(d->n, conv->n_sums, i).begin;
+        const void *operands[] = {src_at(d, call->args->src, first),
+                                  dst_at(d, call->args->diff_dst, first),
+                                  sum_at(call, i)};
+        sl_cpu_run(&conv->part[i].backward_weights, operands, room_at(call, i));
     }
 }
 
 static void conv_backward(struct sl_cpu_state *state, struct sl_prepared *op,
                           const struct sl_op_args *args)
 {
-    const void *operands[] = {args->src, args->diff_dst, args->packed_diff};
-    sl_cpu_run(state, &op->conv->backward_weights, operands, args->scratch);
+    const struct sl_cpu_conv_op *conv = op->conv;
+    const struct conv_call call = {.op = op, .args = args};
+    sl_cpu_split(state, conv->n_sums, weights_parts, &call);
+    for (int i = 1; i < conv->n_sums; i++) {
+        sl_cpu_accumulate(state, &(struct sl_op_desc){.type = SL_F32}, conv->sum_values,
+                          sum_at(&call, i), args->packed_diff);
+    }
     if (op->desc.need_diff_src) {
         conv_backward_data(state, op, args);
     }
@@ -153,28 +303,41 @@ static bool is_dense(const struct sl_slice *s)
     return s->in_stride == taps && s->out_stride == taps * s->in;
 }
 
+struct pack_call {
+    struct sl_cpu_conv_op *conv;
+    const float *dense;
+    char *packed;
+};
+
+/* The range is of layouts: forward's and backward-data's. */
+static void pack_layouts(const void *context, struct sl_cpu_range range,
+                         int part SL_UNUSED)
+{
+    const struct pack_call *call = context;
+    struct sl_cpu_conv_op *conv = call->conv;
+    for (int64_t i = range.begin; i < range.end; i++) {
+        const void *operands[] = {call->dense,
+                                  call->packed + (i == 0 ? 0 : conv->data_offset)};
+        sl_cpu_run(i == 0 ? &conv->pack_forward : &conv->pack_data, operands, NULL);
+    }
+}
+
 static void conv_pack(struct sl_cpu_state *state, struct sl_prepared *op,
                       const struct sl_slice *master, void *packed)
 {
-    struct sl_cpu_conv_op *conv = op->conv;
-    const float *dense = master->data;
+    struct pack_call call = {.conv = op->conv, .dense = master->data, .packed = packed};
     if (!is_dense(master)) {
         sl_cpu_gather(state, master, state->staging);
-        dense = state->staging;
+        call.dense = state->staging;
     }
-    const void *forward[] = {dense, packed};
-    sl_cpu_run(state, &conv->pack_forward, forward, NULL);
-    if (conv->two_layouts) {
-        const void *data[] = {dense, (char *)packed + conv->data_offset};
-        sl_cpu_run(state, &conv->pack_data, data, NULL);
-    }
+    sl_cpu_split(state, call.conv->two_layouts ? 2 : 1, pack_layouts, &call);
 }
 
 static double conv_unpack_add(struct sl_cpu_state *state, struct sl_prepared *op,
                               const void *packed_diff, const struct sl_slice *master)
 {
     const void *operands[] = {packed_diff, state->staging};
-    sl_cpu_run(state, &op->conv->unpack, operands, NULL);
+    sl_cpu_run(&op->conv->unpack, operands, NULL);
     return sl_cpu_scatter(state, master, state->staging,
                           (int64_t)master->in * master->kernel * master->kernel);
 }

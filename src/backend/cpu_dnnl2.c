@@ -37,17 +37,11 @@ static enum sl_status check(struct sl_error *err, dnnl_status_t status, const ch
 
 enum sl_status sl_cpu_engine_open(struct sl_error *err, struct sl_cpu_state *state)
 {
-    SL_TRY(check(err, dnnl_engine_create(&state->engine, dnnl_cpu, 0), "a CPU engine"));
-    return check(
-        err, dnnl_stream_create(&state->stream, state->engine, dnnl_stream_default_flags),
-        "a CPU stream");
+    return check(err, dnnl_engine_create(&state->engine, dnnl_cpu, 0), "a CPU engine");
 }
 
 void sl_cpu_engine_close(struct sl_cpu_state *state)
 {
-    if (state->stream != NULL) {
-        (void)dnnl_stream_destroy(state->stream);
-    }
     if (state->engine != NULL) {
         (void)dnnl_engine_destroy(state->engine);
     }
@@ -131,6 +125,10 @@ static enum sl_status finish_primitive(struct sl_error *err,
     const dnnl_memory_desc_t *scratch = NULL;
     SL_TRY_OUT(check(err, dnnl_primitive_create(&primitive->primitive, primitive_desc),
                      "a primitive"));
+    SL_TRY_OUT(check(
+        err,
+        dnnl_stream_create(&primitive->stream, state->engine, dnnl_stream_default_flags),
+        "a CPU stream"));
     for (int i = 0; i < n_operands; i++) {
         primitive->args[i].arg = operands[i].arg;
         SL_TRY_OUT(check(err,
@@ -163,15 +161,19 @@ void sl_cpu_primitive_finish(struct sl_cpu_primitive *primitive)
             (void)dnnl_memory_destroy(primitive->args[i].memory);
         }
     }
+    if (primitive->stream != NULL) {
+        (void)dnnl_stream_destroy(primitive->stream);
+    }
     if (primitive->primitive != NULL) {
         (void)dnnl_primitive_destroy(primitive->primitive);
     }
     *primitive = (struct sl_cpu_primitive){0};
 }
 
-void sl_cpu_run(const struct sl_cpu_state *state, struct sl_cpu_primitive *primitive,
-                const void *const operands[], void *scratch)
+void sl_cpu_run(struct sl_cpu_primitive *primitive, const void *const operands[],
+                void *scratch)
 {
+    sl_cpu_openmp_alone();
     int n = primitive->n_operands;
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < n && status == dnnl_success; i++) {
@@ -184,11 +186,11 @@ void sl_cpu_run(const struct sl_cpu_state *state, struct sl_cpu_primitive *primi
         status = dnnl_memory_set_data_handle(primitive->args[n++].memory, scratch);
     }
     if (status == dnnl_success) {
-        status = dnnl_primitive_execute(primitive->primitive, state->stream, n,
+        status = dnnl_primitive_execute(primitive->primitive, primitive->stream, n,
                                         primitive->args);
     }
     if (status == dnnl_success) {
-        status = dnnl_stream_wait(state->stream);
+        status = dnnl_stream_wait(primitive->stream);
     }
     SL_ASSERT(status == dnnl_success);
 }
@@ -280,12 +282,17 @@ enum sl_status sl_cpu_conv_make(struct sl_error *err, const struct sl_cpu_state 
                                 struct sl_cpu_layout *weights)
 {
     struct conv_descs descs;
+    sl_cpu_openmp_alone();
     SL_TRY(activation_desc(err, desc, desc->src_h, desc->src_w, desc->src_c, &descs.src));
     SL_TRY(activation_desc(err, desc, desc->dst_h, desc->dst_w, desc->dst_c, &descs.dst));
     /* Gradients of weights leave in float32 whatever the maps are. */
     const dnnl_data_type_t type =
         direction == SL_CPU_BACKWARD_WEIGHTS ? dnnl_f32 : type_of(desc);
-    SL_TRY(weights_desc(err, desc, type, dnnl_format_tag_any, &descs.weights));
+    if (weights->bytes > 0) {
+        descs.weights = weights->desc;
+    } else {
+        SL_TRY(weights_desc(err, desc, type, dnnl_format_tag_any, &descs.weights));
+    }
     dnnl_primitive_desc_t primitive_desc = NULL;
     SL_TRY(conv_primitive_desc(err, state, desc, direction, &descs, &primitive_desc));
 

@@ -19,7 +19,6 @@
 
 struct sl_cpu_state {
     dnnl_engine_t engine;
-    dnnl_stream_t stream;
     int threads;
     struct sl_cpu_team *team; /* of as many */
     const struct sl_cpu_rows *rows;
@@ -98,12 +97,10 @@ void sl_cpu_split_long(const struct sl_cpu_state *state, bool is_long, int64_t n
                                     int part),
                        const void *context);
 
-/* Tells oneDNN's team, for the calling thread, how large it is. The state's number may
- * differ from the process's, so every entry that leads into oneDNN calls this first. */
-void sl_cpu_enter(const struct sl_cpu_state *state);
-/* cpu_openmp.c and cpu_openmp_none.c: the number for OpenMP, whose threads are oneDNN's.
- */
-void sl_cpu_openmp_threads(int threads);
+/* From here on oneDNN computes in the calling thread alone: what it does is split into
+ * parts like everything else, each in a thread of the team's. Every call that leads into
+ * oneDNN is behind this one. cpu_openmp.c and cpu_openmp_none.c. */
+void sl_cpu_openmp_alone(void);
 
 /* The loops over maps of the op's type, and the address of a map's value. */
 const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,
@@ -162,9 +159,11 @@ void sl_cpu_norm_update(void *state, int channels, int groups, int64_t rows,
 
 /* ---- oneDNN (cpu_dnnl2.c) ---------------------------------------------------------- */
 
-/* A primitive with memory objects whose addresses are set at each call. Zeroed = none. */
+/* A primitive with memory objects whose addresses are set at each call. Zeroed = none.
+ * One thread at a time runs it; it computes in that thread. */
 struct sl_cpu_primitive {
     dnnl_primitive_t primitive;
+    dnnl_stream_t stream;
     dnnl_exec_arg_t args[4]; /* the operands in the order of run, then the scratch */
     int n_operands;
     size_t scratch_bytes;
@@ -188,7 +187,8 @@ void sl_cpu_engine_close(struct sl_cpu_state *state);
 /* "oneDNN 2.6.3 (avx512_core_bf16)" */
 void sl_cpu_engine_describe(char *dst, size_t size);
 
-/* Makes the convolution and says how it wants the weights (or gives their gradient). */
+/* Makes the convolution. Weights (or their gradient) have the layout `weights`; where
+ * that is zeroed, the library chooses one and says it there. */
 enum sl_status sl_cpu_conv_make(struct sl_error *err, const struct sl_cpu_state *state,
                                 const struct sl_op_desc *desc,
                                 enum sl_cpu_direction direction,
@@ -202,7 +202,7 @@ enum sl_status sl_cpu_reorder_make(struct sl_error *err, const struct sl_cpu_sta
                                    struct sl_cpu_primitive *primitive);
 void sl_cpu_primitive_finish(struct sl_cpu_primitive *primitive);
 /* Runs it to its end; scratch may be NULL when scratch_bytes is 0. */
-void sl_cpu_run(const struct sl_cpu_state *state, struct sl_cpu_primitive *primitive,
-                const void *const operands[], void *scratch);
+void sl_cpu_run(struct sl_cpu_primitive *primitive, const void *const operands[],
+                void *scratch);
 
 #endif

@@ -67,11 +67,6 @@ void sl_cpu_split(const struct sl_cpu_state *state, int64_t n,
     sl_cpu_split_long(state, true, n, work, context);
 }
 
-void sl_cpu_enter(const struct sl_cpu_state *state)
-{
-    sl_cpu_openmp_threads(state->threads);
-}
-
 /* Sum of the parts' results, in their order. */
 static double join(const struct sl_cpu_state *state, const double *parts)
 {
@@ -84,15 +79,61 @@ static double join(const struct sl_cpu_state *state, const double *parts)
 
 /* ---- matrix product ---------------------------------------------------------------- */
 
+/* Multiply-adds below which a product is one thread's. */
+static const int64_t product_serial_below = 1 << 18;
+
+struct product {
+    bool transpose_a, transpose_b, by_columns;
+    int64_t m, n, k;
+    float alpha, beta;
+    const float *a, *b;
+    int64_t lda, ldb, ldc;
+    float *c;
+};
+
+/* Some of the rows, or of the columns, of C. */
+static void product_range(const void *context, struct sl_cpu_range range,
+                          int part SL_UNUSED)
+{
+    const struct product *p = context;
+    const int64_t count = range.end - range.begin;
+    const int64_t row = p->by_columns ? 0 : range.begin;
+    const int64_t column = p->by_columns ? range.begin : 0;
+    if (count == 0) {
+        return;
+    }
+    sl_cpu_openmp_alone();
+    const dnnl_status_t status =
+        dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N',
+                   p->by_columns ? p->m : count, p->by_columns ? count : p->n, p->k,
+                   p->alpha, p->a + row * (p->transpose_a ? 1 : p->lda), p->lda,
+                   p->b + column * (p->transpose_b ? p->ldb : 1), p->ldb, p->beta,
+                   p->c + row * p->ldc + column, p->ldc);
+    SL_ASSERT(status == dnnl_success);
+}
+
 void sl_cpu_gemm(void *state, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
                  int64_t k, float alpha, const float *a, int64_t lda, const float *b,
                  int64_t ldb, float beta, float *c, int64_t ldc)
 {
-    sl_cpu_enter(state);
-    const dnnl_status_t status =
-        dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a,
-                   lda, b, ldb, beta, c, ldc);
-    SL_ASSERT(status == dnnl_success);
+    const struct product product = {
+        .transpose_a = transpose_a,
+        .transpose_b = transpose_b,
+        .by_columns = n >= m,
+        .m = m,
+        .n = n,
+        .k = k,
+        .alpha = alpha,
+        .beta = beta,
+        .a = a,
+        .b = b,
+        .lda = lda,
+        .ldb = ldb,
+        .ldc = ldc,
+        .c = c,
+    };
+    sl_cpu_split_long(state, m * n * k >= product_serial_below,
+                      product.by_columns ? n : m, product_range, &product);
 }
 
 /* ---- rows -------------------------------------------------------------------------- */

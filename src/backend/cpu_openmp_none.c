@@ -5,6 +5,6 @@
  */
 #include "backend/cpu_int.h"
 
-void sl_cpu_openmp_threads(int threads SL_UNUSED)
+void sl_cpu_openmp_alone(void)
 {
 }
