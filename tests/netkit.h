@@ -128,7 +128,7 @@ static inline struct sl_net *kit_all_ops(const char *widths, int base)
                       SL_INIT_FAN_IN);
     x = sl_net_relu(net, "head.1", x);
     x = sl_net_linear(net, "head.2", x, embedding, false, SL_INIT_FAN_IN, SL_INIT_ZERO);
-    kit_ok(sl_net_finish(&err, net, features, x), &err);
+    kit_ok(sl_net_finish(&err, net, features, x, x), &err);
     return net;
 }
 

@@ -53,10 +53,12 @@ struct sl_op_desc {
     enum sl_tail tail;       /* norm; relu: NONE or ADD_RELU */
     bool batch_statistics;   /* norm: those of the batch (training); else the running ones
                               */
-    int groups;    /* norm with batch statistics: n rows fall into this many consecutive
-                      groups,    each normalised by itself */
-    float epsilon; /* norm */
-    bool backward; /* false: forward only; nothing is kept */
+    int groups;     /* norm with batch statistics: n rows fall into this many consecutive
+                       groups,    each normalised by itself */
+    float epsilon;  /* norm */
+    bool no_affine; /* norm: scale is 1 and shift 0; neither they nor their gradients have
+                       memory */
+    bool backward;  /* false: forward only; nothing is kept */
     bool need_diff_src; /* backward: false for the op that reads the pictures */
 };
 
@@ -81,7 +83,7 @@ struct sl_op_args {
     void *dst;                  /* forward writes it; backward reads it when asked for */
     const void *packed;         /* conv, linear */
     const float *bias;          /* linear with bias: dst_c values */
-    const float *scale, *shift; /* norm: src_c values */
+    const float *scale, *shift; /* norm: src_c values; NULL with no_affine */
     const float *running_mean, *running_variance; /* norm without batch statistics */
     void *workspace, *scratch;
     /* backward only */
@@ -91,7 +93,8 @@ struct sl_op_args {
     void *diff_added;  /* SL_TAIL_ADD_RELU */
     bool diff_added_add;
     void *packed_diff;                          /* written (not added to) */
-    float *diff_bias, *diff_scale, *diff_shift; /* written (not added to) */
+    float *diff_bias, *diff_scale, *diff_shift; /* written (not added to); the latter two
+                                                   NULL with no_affine */
 };
 
 /* A slice of a shared weight inside its float32 master, which is stored (out, in, kernel,
@@ -114,7 +117,7 @@ enum sl_row_loss_kind {
     SL_LOSS_MSE,   /* mean over all elements of (s - u)^2 */
     SL_LOSS_ATKD,  /* rows standardised (eps 1e-5) x 2, KL(teacher/4 || student/4) x 16,
                       mean over rows (5.4) */
-    SL_LOSS_DKD    /* 1.0 TCKD + 0.5 NCKD, target column 0, T = 1, both / N (5.4) */
+    SL_LOSS_DKD    /* 1.0 TCKD + 0.5 NCKD, target column = label, T = 1, both / N (5.4) */
 };
 
 struct sl_row_loss {
@@ -123,7 +126,7 @@ struct sl_row_loss {
                                    diff */
     const float *logits;
     const float *teacher;      /* all kinds but CLASS */
-    const int32_t *labels;     /* CLASS; NULL = column 0 */
+    const int32_t *labels;     /* CLASS, DKD; NULL = column 0 */
     float temperature;         /* CLASS, SOFT: T; > 0 */
     float teacher_temperature; /* SOFT: T_u */
     float weight;              /* multiplies the gradient (not the value) */

@@ -134,6 +134,7 @@ static struct sl_row_loss_result ref_range(const struct sl_row_loss *loss,
     part.rows = rows;
     part.logits += range.begin * loss->stride;
     part.teacher += range.begin * loss->stride;
+    part.labels = loss->labels == NULL ? NULL : loss->labels + range.begin;
     if (part.diff != NULL) {
         part.diff += range.begin * loss->stride;
     }

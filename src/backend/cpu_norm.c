@@ -271,19 +271,25 @@ static void apply_rows(const void *context, struct sl_cpu_range rows, int part S
                            sl_cpu_at_out(d, args->dst, at));
 }
 
+static double scale_of(const struct sl_op_desc *d, const struct sl_op_args *args,
+                       int64_t c)
+{
+    return d->no_affine ? 1.0 : (double)args->scale[c];
+}
+
 static void apply_group(const struct sl_cpu_state *state, const struct sl_prepared *op,
                         const struct group *group, const struct sl_op_args *args,
                         const struct room *room)
 {
+    const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
     float *mean = room->constants[0];
     float *slope = room->constants[1];
     float *shift = room->constants[2];
     for (int64_t c = 0; c < tile->c; c++) {
         mean[c] = (float)mean_of(group, args, c);
-        slope[c] =
-            (float)(inverse_of(&op->desc, group, args, c) * (double)args->scale[c]);
-        shift[c] = args->shift[c];
+        slope[c] = (float)(inverse_of(d, group, args, c) * scale_of(d, args, c));
+        shift[c] = d->no_affine ? 0.0F : args->shift[c];
     }
     spread(tile, mean);
     spread(tile, slope);
@@ -422,11 +428,14 @@ static void backward_group(const struct sl_cpu_state *state, const struct sl_pre
     const double share = d->batch_statistics ? 1.0 / (double)group->rows : 0.0;
     for (int64_t c = 0; c < tile->c; c++) {
         const double inverse = inverse_of(d, group, args, c);
-        const double slope = inverse * (double)args->scale[c];
+        const double slope = inverse * scale_of(d, args, c);
         room->constants[1][c] = (float)slope;
         room->constants[2][c] = (float)(slope * share * sums.first[c]);
         room->constants[3][c] =
             (float)(slope * inverse * inverse * share * sums.second[c]);
+        if (d->no_affine) {
+            continue;
+        }
         const double sum_x_hat = inverse * sums.second[c];
         args->diff_scale[c] =
             (float)((first ? 0.0 : (double)args->diff_scale[c]) + sum_x_hat);

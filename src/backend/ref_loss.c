@@ -19,18 +19,20 @@ struct softmax {
     double temperature, top, sum, log_sum;
 };
 
-static struct softmax softmax_of(const real *x, int64_t begin, int64_t end,
+/* Over all columns but `without` (-1: over all). */
+static struct softmax softmax_of(const real *x, int64_t cols, int64_t without,
                                  double temperature)
 {
-    struct softmax s = {.x = x, .temperature = temperature, .top = (double)x[begin]};
-    for (int64_t j = begin + 1; j < end; j++) {
+    const int64_t first = without == 0 ? 1 : 0;
+    struct softmax s = {.x = x, .temperature = temperature, .top = (double)x[first]};
+    for (int64_t j = first + 1; j < cols; j++) {
         /* a NaN must win, so that the value shows it */
-        if (!((double)x[j] <= s.top)) {
+        if (j != without && !((double)x[j] <= s.top)) {
             s.top = (double)x[j];
         }
     }
-    for (int64_t j = begin; j < end; j++) {
-        s.sum += exp(((double)x[j] - s.top) / temperature);
+    for (int64_t j = first; j < cols; j++) {
+        s.sum += j == without ? 0.0 : exp(((double)x[j] - s.top) / temperature);
     }
     s.log_sum = log(s.sum);
     return s;
@@ -67,7 +69,7 @@ static void put_gradient(const struct row *row, int64_t j, double derivative)
  * dL/ds_j = (softmax(s / T)_j - 1[j = y]) / T */
 static double class_row(const struct row *row, double temperature, int64_t label)
 {
-    struct softmax p = softmax_of(row->logits, 0, row->cols, temperature);
+    struct softmax p = softmax_of(row->logits, row->cols, -1, temperature);
     for (int64_t j = 0; row->diff != NULL && j < row->cols; j++) {
         put_gradient(row, j, (softmax_p(&p, j) - (j == label ? 1.0 : 0.0)) / temperature);
     }
@@ -93,8 +95,8 @@ static bool is_first(const real *logits, int64_t cols, int64_t label)
 static double soft_row(const struct row *row, double temperature,
                        double teacher_temperature, double *entropy)
 {
-    struct softmax p = softmax_of(row->logits, 0, row->cols, temperature);
-    struct softmax t = softmax_of(row->teacher, 0, row->cols, teacher_temperature);
+    struct softmax p = softmax_of(row->logits, row->cols, -1, temperature);
+    struct softmax t = softmax_of(row->teacher, row->cols, -1, teacher_temperature);
     double cross = 0.0;
     double self = 0.0;
     for (int64_t j = 0; j < row->cols; j++) {
@@ -204,17 +206,17 @@ static double atkd_row(const struct row *row)
 static const double dkd_target_weight = 1.0;
 static const double dkd_rest_weight = 0.5;
 
-/* A row seen in two ways: target (column 0) against all the rest together, and the rest
- * among themselves, which is what suppressing the target by -1000 leaves. */
+/* A row seen in two ways: the target y against all the rest together, and the rest among
+ * themselves, which is what suppressing the target by -1000 leaves. */
 struct decoupled {
     struct softmax rest;
     double log_target, log_rest; /* of the two-way distribution */
 };
 
-static struct decoupled decoupled_of(const real *x, int64_t cols)
+static struct decoupled decoupled_of(const real *x, int64_t cols, int64_t label)
 {
-    struct decoupled d = {.rest = softmax_of(x, 1, cols, 1.0)};
-    double target = (double)x[0];
+    struct decoupled d = {.rest = softmax_of(x, cols, label, 1.0)};
+    double target = (double)x[label];
     double rest = d.rest.top + d.rest.log_sum; /* log sum of the others' exponentials */
     double top = target > rest ? target : rest;
     double log_both = top + log(exp(target - top) + exp(rest - top));
@@ -224,25 +226,28 @@ static struct decoupled decoupled_of(const real *x, int64_t cols)
 }
 
 /* L = 1.0 TCKD + 0.5 NCKD
- * TCKD = t_0 log(t_0 / p_0) + t_r log(t_r / p_r)           two-way: target, rest
- * NCKD = sum_{j>0} v_j log(v_j / r_j)                      v, r = softmax over the rest
- * dTCKD/ds_0 = p_0 - t_0;  dTCKD/ds_j = (p_r - t_r) r_j    since d log(sum of rest)/ds_j
- * = r_j dNCKD/ds_0 = 0;          dNCKD/ds_j = r_j - v_j */
-static double dkd_row(const struct row *row)
+ * TCKD = t_y log(t_y / p_y) + t_r log(t_r / p_r)           two-way: target, rest
+ * NCKD = sum_{j!=y} v_j log(v_j / r_j)                     v, r = softmax over the rest
+ * dTCKD/ds_y = p_y - t_y;  dTCKD/ds_j = (p_r - t_r) r_j    since d log(sum of rest)/ds_j
+ * = r_j dNCKD/ds_y = 0;          dNCKD/ds_j = r_j - v_j */
+static double dkd_row(const struct row *row, int64_t label)
 {
-    struct decoupled p = decoupled_of(row->logits, row->cols);
-    struct decoupled t = decoupled_of(row->teacher, row->cols);
-    const double t_0 = exp(t.log_target);
+    struct decoupled p = decoupled_of(row->logits, row->cols, label);
+    struct decoupled t = decoupled_of(row->teacher, row->cols, label);
+    const double t_y = exp(t.log_target);
     const double t_r = exp(t.log_rest);
     const double target =
-        t_0 * (t.log_target - p.log_target) + t_r * (t.log_rest - p.log_rest);
-    const double diff_target = exp(p.log_target) - t_0;
+        t_y * (t.log_target - p.log_target) + t_r * (t.log_rest - p.log_rest);
+    const double diff_target = exp(p.log_target) - t_y;
     const double diff_rest = exp(p.log_rest) - t_r;
     if (row->diff != NULL) {
-        put_gradient(row, 0, dkd_target_weight * diff_target);
+        put_gradient(row, label, dkd_target_weight * diff_target);
     }
     double rest = 0.0;
-    for (int64_t j = 1; j < row->cols; j++) {
+    for (int64_t j = 0; j < row->cols; j++) {
+        if (j == label) {
+            continue;
+        }
         double v = softmax_p(&t.rest, j);
         double r = softmax_p(&p.rest, j);
         rest += v * (softmax_log(&t.rest, j) - softmax_log(&p.rest, j));
@@ -298,7 +303,7 @@ static double one_row(const struct sl_row_loss *loss, int64_t i, const struct ro
     case SL_LOSS_ATKD:
         return atkd_row(row);
     case SL_LOSS_DKD:
-        return dkd_row(row);
+        return dkd_row(row, label_of(loss, i));
     }
     SL_ASSERT(false);
     return 0.0;

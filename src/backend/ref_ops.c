@@ -289,8 +289,10 @@ static void norm_apply(const struct sl_op_desc *d, const struct sl_op_args *args
         const real *x = ref_in(args->src) + at;
         real *y = ref_out(args->dst) + at;
         for (int64_t c = 0; c < group->c; c++) {
-            real value =
-                (x[c] - group->mean[c]) * group->inverse_std[c] * scale[c] + shift[c];
+            real value = (x[c] - group->mean[c]) * group->inverse_std[c];
+            if (!d->no_affine) {
+                value = value * scale[c] + shift[c];
+            }
             if (d->tail == SL_TAIL_ADD_RELU) {
                 value += ref_in(args->added)[at + c];
             }
@@ -387,7 +389,8 @@ static void norm_apply_gradients(const struct sl_op_desc *d,
                 double x_hat = (double)norm_x_hat(args, group, at, c);
                 double centred =
                     (double)g - share * sums->g[c] - x_hat * share * sums->gx[c];
-                double slope = (double)scale[c] * (double)group->inverse_std[c];
+                double slope = (d->no_affine ? 1.0 : (double)scale[c]) *
+                               (double)group->inverse_std[c];
                 ref_put(&ref_out(args->diff_src)[at], args->diff_src_add,
                         (real)(slope * centred));
             }
@@ -408,7 +411,7 @@ static void norm_backward(const struct sl_op_desc *d, const struct sl_op_args *a
         norm_apply_gradients(d, args, &group, &sums);
     }
     /* diff_scale = sum g x^, diff_shift = sum g, over all groups */
-    for (int c = 0; c < d->src_c; c++) {
+    for (int c = 0; c < d->src_c && !d->no_affine; c++) {
         ref_out(args->diff_scale)[c] = (real)sums.total_gx[c];
         ref_out(args->diff_shift)[c] = (real)sums.total_g[c];
     }

@@ -36,6 +36,10 @@ static const char *const texts[] = {
     "norm n8 16x16 c10 relu",
     "norm n3 4x4 c333",
     "norm n64 1x1 c128 relu",
+    "norm n8 1x1 c40 bare",
+    "norm n24 1x1 c33 bare g2",
+    "norm n4 3x3 c20 relu bare",
+    "norm n9 1x1 c64 bare running",
     "norm n4 8x8 c20 running",
     "norm n4 8x8 c32 relu running",
     "norm n4 7x7 c32 add running",
@@ -85,6 +89,8 @@ static bool read_name(const char *word, struct sl_op_desc *d)
         d->tail = SL_TAIL_ADD_RELU;
     } else if (strcmp(word, "running") == 0) {
         d->batch_statistics = false;
+    } else if (strcmp(word, "bare") == 0) {
+        d->no_affine = true;
     } else if (strcmp(word, "bias") == 0) {
         d->bias = true;
     } else if (strcmp(word, "first") == 0) {

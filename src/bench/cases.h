@@ -8,8 +8,8 @@
  *   n8        pictures              9x7     height x width
  *   c16       input channels        o24     output channels; "c3!" and "o10!" never
  * shrink k3 s2 p1  kernel, stride, pad   g2      groups of a norm relu | add  tail of a
- * norm      running norm with running statistics bias      of a linear           first no
- * gradient of the source is wanted
+ * norm      running norm with running statistics bare  norm without scale and shift
+ *   bias      of a linear           first   no gradient of the source is wanted
  */
 #ifndef SRC_BENCH_CASES_H
 #define SRC_BENCH_CASES_H

@@ -154,8 +154,8 @@ static struct sl_op_args args_of(const struct op_bench *b)
         .dst = m[DST],
         .packed = m[PACKED],
         .bias = d->bias ? m[BIAS] : NULL,
-        .scale = m[SCALE],
-        .shift = m[SHIFT],
+        .scale = b->desc.no_affine ? NULL : m[SCALE],
+        .shift = b->desc.no_affine ? NULL : m[SHIFT],
         .running_mean = d->batch_statistics ? NULL : m[RUNNING_MEAN],
         .running_variance = d->batch_statistics ? NULL : m[RUNNING_VARIANCE],
         .workspace = m[WORKSPACE],
@@ -165,8 +165,8 @@ static struct sl_op_args args_of(const struct op_bench *b)
         .diff_added = adds ? m[DIFF_ADDED] : NULL,
         .packed_diff = m[PACKED_DIFF],
         .diff_bias = m[DIFF_BIAS],
-        .diff_scale = m[DIFF_SCALE],
-        .diff_shift = m[DIFF_SHIFT],
+        .diff_scale = b->desc.no_affine ? NULL : m[DIFF_SCALE],
+        .diff_shift = b->desc.no_affine ? NULL : m[DIFF_SHIFT],
     };
 }
 

@@ -86,7 +86,7 @@ static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *
                 .batch = config->batch,
                 .role = SL_ROLE_INFER,
                 .groups = 1,
-                .output = config->head ? model->net->embedding : model->net->features,
+                .output = config->head ? model->net->projection : model->net->features,
                 .type = model->type,
             },
             &passes->plan[i]));

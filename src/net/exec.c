@@ -165,7 +165,7 @@ static double join_params(const struct sl_plan *plan, const struct sl_call *call
     if (op->bias >= 0) {
         squares += join_vector(plan, params, op->bias, args->diff_bias);
     }
-    if (op->norm >= 0) {
+    if (op->norm >= 0 && op->scale[width] >= 0) {
         squares += join_vector(plan, params, op->scale[width], args->diff_scale);
         squares += join_vector(plan, params, op->shift[width], args->diff_shift);
     }
@@ -187,8 +187,9 @@ static double backward_op(const struct sl_plan *plan, const struct sl_call *call
     args.diff_added_add = call->diff_added_add;
     args.packed_diff = op->weight < 0 ? NULL : at(plan, call->packed_diff);
     args.diff_bias = op->bias < 0 ? NULL : vectors;
-    args.diff_scale = op->norm < 0 ? NULL : vectors;
-    args.diff_shift = op->norm < 0 ? NULL : vectors + call->desc.dst_c;
+    bool is_affine = op->norm >= 0 && !call->desc.no_affine;
+    args.diff_scale = is_affine ? vectors : NULL;
+    args.diff_shift = is_affine ? vectors + call->desc.dst_c : NULL;
     device->table->backward(device->state, call->prepared, &args);
     return join_params(plan, call, params, &args);
 }

@@ -64,7 +64,7 @@ enum sl_status sl_net_create(struct sl_error *err, const struct sl_widths *width
     SL_TRY_OUT(sl_arena_alloc(err, arena, 1, sizeof *made, &made));
     made->arena = arena;
     made->widths = *widths;
-    made->input = made->features = made->embedding = -1;
+    made->input = made->features = made->projection = made->embedding = -1;
     *net = made;
     arena = NULL;
 out:
@@ -418,24 +418,40 @@ static bool valid_tail(struct sl_net *net, const char *name, int src, enum sl_ta
     return true;
 }
 
-int sl_net_norm(struct sl_net *net, const char *name, int src, enum sl_tail tail,
-                int added, enum sl_init scale_init)
+/* Appends a norm without its parameters; NULL after a failure. */
+static struct sl_op *add_norm(struct sl_net *net, const char *name, int src,
+                              enum sl_tail tail, int added)
 {
     if (!valid_tail(net, name, src, tail, added)) {
-        return -1;
+        return NULL;
     }
     struct sl_value from = net->values[src];
     struct sl_op record = {.kind = SL_OP_NORM, .src = src, .added = added, .tail = tail};
     struct sl_op *op = add_op(net, name, &record, from.axis, from.height, from.width);
+    if (op != NULL) {
+        op->norm = net->n_norms++;
+    }
+    return op;
+}
+
+int sl_net_norm_bare(struct sl_net *net, const char *name, int src)
+{
+    const struct sl_op *op = add_norm(net, name, src, SL_TAIL_NONE, -1);
+    return op == NULL ? -1 : op->dst;
+}
+
+int sl_net_norm(struct sl_net *net, const char *name, int src, enum sl_tail tail,
+                int added, enum sl_init scale_init)
+{
+    struct sl_op *op = add_norm(net, name, src, tail, added);
     if (op == NULL) {
         return -1;
     }
-    op->norm = net->n_norms++;
     for (int w = 0; w < net->widths.n; w++) {
         char key[32];
         sl_multiplier_key(net->widths.at[w], key, sizeof key);
         struct sl_param vector = {.kind = SL_PARAM_SCALE,
-                                  .axis_out = from.axis,
+                                  .axis_out = net->values[src].axis,
                                   .axis_in = -1,
                                   .kernel = 1,
                                   .owner = w,
@@ -566,25 +582,27 @@ static enum sl_status place_stats(struct sl_error *err, struct sl_net *net)
 }
 
 enum sl_status sl_net_finish(struct sl_error *err, struct sl_net *net, int features,
-                             int embedding)
+                             int projection, int embedding)
 {
     if (failed(net)) {
         *err = net->failure;
         return net->failure.status;
     }
-    const int outputs[] = {features, embedding};
+    const int outputs[] = {features, projection, embedding};
     for (int i = 0; i < SL_COUNT(outputs); i++) {
         int value = outputs[i];
         if (value < 0 || value >= net->n_values || value == net->input ||
             net->values[value].height != 1 || net->values[value].width != 1) {
             return SL_FAIL(
                 err, SL_ERROR_USAGE,
-                "features and embedding must be values of 1x1 pixels made by an op, "
+                "features, projection and embedding must be values of 1x1 pixels made "
+                "by an op, "
                 "which value %d is not",
                 value);
         }
     }
     net->features = features;
+    net->projection = projection;
     net->embedding = embedding;
     net->total = 0;
     place_params(net, -1);

@@ -55,7 +55,8 @@ struct sl_op {
     int kernel, stride, pad;
     enum sl_tail tail;
     int weight, bias;                               /* parameter ids, or -1 */
-    int scale[SL_WIDTHS_MAX], shift[SL_WIDTHS_MAX]; /* norm: parameter ids by width */
+    int scale[SL_WIDTHS_MAX], shift[SL_WIDTHS_MAX]; /* norm: parameter ids by width, or -1
+                                                     */
     int norm; /* norm: its number among the norms, or -1 */
 };
 
@@ -79,7 +80,9 @@ struct sl_net {
     int axes_capacity, values_capacity, ops_capacity, params_capacity;
     int input;      /* value ids */
     int features;   /* pooled trunk output: what evaluation reads */
-    int embedding;  /* head output, or = features without a head */
+    int projection; /* head output, or = features without a head */
+    int embedding;  /* what losses read: the predictor's output, or = projection without
+                       one */
     int64_t total;  /* length of the flat arrays: shared parameters first, then width 0's
                        private  block, width 1's, … */
     int64_t shared; /* length of the shared part */
@@ -104,6 +107,8 @@ int sl_net_conv(struct sl_net *net, const char *name, int src, int axis_out, int
                 int stride, int pad);
 int sl_net_norm(struct sl_net *net, const char *name, int src, enum sl_tail tail,
                 int added, enum sl_init scale_init);
+/* Without scale and shift, and without a tail. */
+int sl_net_norm_bare(struct sl_net *net, const char *name, int src);
 int sl_net_maxpool(struct sl_net *net, const char *name, int src, int kernel, int stride,
                    int pad);
 int sl_net_avgpool(struct sl_net *net, const char *name, int src);
@@ -114,7 +119,7 @@ int sl_net_relu(struct sl_net *net, const char *name, int src);
 int sl_net_add_relu(struct sl_net *net, const char *name, int src, int added);
 /* Checks, orders parameters into the flat layout and fixes the outputs. */
 enum sl_status sl_net_finish(struct sl_error *err, struct sl_net *net, int features,
-                             int embedding);
+                             int projection, int embedding);
 void sl_net_destroy(struct sl_net *net);
 
 int sl_net_channels(const struct sl_net *net, int value, int width);
@@ -138,7 +143,14 @@ enum sl_stem { SL_STEM_AUTO, SL_STEM_IMAGENET, SL_STEM_SMALL };
  * second norm has a ReLU of its own before the shortcut joins (spec 19.1): conv norm ReLU
  * conv norm ReLU, add, ReLU. */
 enum sl_block { SL_BLOCK_BASIC, SL_BLOCK_SLIMCLR_CIFAR };
-enum sl_head { SL_HEAD_NONE, SL_HEAD_MLP, SL_HEAD_LINEAR, SL_HEAD_CLASSIFIER };
+enum sl_head {
+    SL_HEAD_NONE,
+    SL_HEAD_MLP,
+    SL_HEAD_LINEAR,
+    SL_HEAD_CLASSIFIER,
+    SL_HEAD_MOCOV3, /* a projector and a predictor, both with norms */
+    SL_HEAD_SIMCLR  /* a projector with norms */
+};
 enum sl_head_init { SL_HEAD_INIT_AUTO, SL_HEAD_INIT_FAN_IN, SL_HEAD_INIT_PAPER };
 
 struct sl_resnet_config {
@@ -153,17 +165,21 @@ struct sl_resnet_config {
                             stem (asking for imagenet is an error) */
     enum sl_block block; /* SLIMCLR_CIFAR with another family is an error */
     enum sl_head head;
-    int dim; /* embedding size (MLP, LINEAR) or number of classes (CLASSIFIER) */
+    int dim;    /* embedding size, or number of classes (CLASSIFIER) */
+    int hidden; /* of projector and predictor (MOCOV3, SIMCLR) at full width; 0 = the
+                   published 4096 and 2048 */
     enum sl_head_init head_init; /* AUTO: PAPER for bottleneck nets, FAN_IN for all others
                                   */
 };
 /* Unknown arch: SL_ERROR_USAGE listing the known ones. A picture too small for the net's
  * strides likewise; a width that leaves an axis without channels is SL_ERROR_USAGE.
  * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), spec 3.5 mocov2_slim;
- * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01). Names:
+ * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01); MOCOV3 and SIMCLR
+ * are spec 3.5's mocov3_slim with its predictor, and simclr_slim. Names:
  * "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1", "….downsample.conv",
  * "….downsample.norm", "….add" (SLIMCLR_CIFAR), "head.0", "head.2" (MLP), "head.0"
- * (LINEAR). */
+ * (LINEAR), "head.0", "head.1", "head.3", "head.4", "predictor.0", "predictor.1",
+ * "predictor.3" (MOCOV3; SIMCLR has no predictor). */
 enum sl_status sl_resnet_build(struct sl_error *err,
                                const struct sl_resnet_config *config,
                                struct sl_net **net);
@@ -195,6 +211,10 @@ struct sl_slice sl_params_slice(const struct sl_net *net, int param, int width,
 enum sl_status sl_params_state(struct sl_error *err, const struct sl_net *net,
                                float *flat, const char *prefix,
                                struct sl_named_list *list);
+/* The same for what makes `value`: the parameters of ops up to its producer. */
+enum sl_status sl_params_state_of(struct sl_error *err, const struct sl_net *net,
+                                  int value, float *flat, const char *prefix,
+                                  struct sl_named_list *list);
 
 /* Running statistics of every norm and width. */
 struct sl_stats {
@@ -208,6 +228,9 @@ void sl_stats_destroy(struct sl_stats *stats);
 /* Names prefix + "encoder.norm1@0.75.running_mean" / ".running_variance". */
 enum sl_status sl_stats_state(struct sl_error *err, struct sl_stats *stats,
                               const char *prefix, struct sl_named_list *list);
+/* The same for the norms among the ops up to the producer of `value`. */
+enum sl_status sl_stats_state_of(struct sl_error *err, struct sl_stats *stats, int value,
+                                 const char *prefix, struct sl_named_list *list);
 
 /* ---- plan (plan.c) ----------------------------------------------------------------- */
 

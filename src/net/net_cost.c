@@ -51,7 +51,7 @@ static int64_t op_params(const struct sl_net *net, const struct sl_op *op, int w
     if (op->bias >= 0) {
         count += sl_net_channels(net, op->dst, width);
     }
-    if (op->norm >= 0) {
+    if (op->norm >= 0 && op->scale[width] >= 0) {
         count += 2 * (int64_t)sl_net_channels(net, op->dst, width);
     }
     return count;

@@ -199,14 +199,38 @@ static struct sl_tensor param_tensor(const struct sl_net *net,
     return sl_tensor_make(data, SL_F32, linear ? 2 : 4, dims);
 }
 
-/* Parameters in the order of creation, found again through the ops that own them. */
+/* Number of parameters that the ops up to the producer of `value` own: they are the first
+ * ones, since ops and parameters have the same order. */
+static int params_until(const struct sl_net *net, int value)
+{
+    int n = 0;
+
+    for (int i = 0; i <= net->values[value].producer; i++) {
+        const struct sl_op *op = &net->ops[i];
+        n += (op->weight >= 0) + (op->bias >= 0);
+        for (int w = 0; w < net->widths.n; w++) {
+            n += (op->scale[w] >= 0) + (op->shift[w] >= 0);
+        }
+    }
+    return n;
+}
+
 enum sl_status sl_params_state(struct sl_error *err, const struct sl_net *net,
                                float *flat, const char *prefix,
                                struct sl_named_list *list)
 {
+    return sl_params_state_of(err, net, net->n_values - 1, flat, prefix, list);
+}
+
+/* Parameters in the order of creation, found again through the ops that own them. */
+enum sl_status sl_params_state_of(struct sl_error *err, const struct sl_net *net,
+                                  int value, float *flat, const char *prefix,
+                                  struct sl_named_list *list)
+{
+    int n = params_until(net, value);
     int op = 0;
 
-    for (int i = 0; i < net->n_params; i++) {
+    for (int i = 0; i < n; i++) {
         const struct sl_param *param = &net->params[i];
         if (param->kind == SL_PARAM_WEIGHT) {
             while (net->ops[op].weight != i) {
@@ -270,9 +294,15 @@ void sl_stats_destroy(struct sl_stats *stats)
 enum sl_status sl_stats_state(struct sl_error *err, struct sl_stats *stats,
                               const char *prefix, struct sl_named_list *list)
 {
+    return sl_stats_state_of(err, stats, stats->net->n_values - 1, prefix, list);
+}
+
+enum sl_status sl_stats_state_of(struct sl_error *err, struct sl_stats *stats, int value,
+                                 const char *prefix, struct sl_named_list *list)
+{
     const struct sl_net *net = stats->net;
 
-    for (int i = 0; i < net->n_ops; i++) {
+    for (int i = 0; i <= net->values[value].producer; i++) {
         const struct sl_op *op = &net->ops[i];
         for (int w = 0; w < net->widths.n && op->norm >= 0; w++) {
             char key[32];

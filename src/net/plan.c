@@ -134,6 +134,7 @@ static struct sl_op_desc describe(const struct sl_plan *plan, const struct sl_op
         .batch_statistics = is_norm && config->role != SL_ROLE_INFER,
         .groups = is_norm ? groups : 0,
         .epsilon = is_norm ? NORM_EPSILON : 0.0f,
+        .no_affine = is_norm && op->scale[config->width] < 0,
         .backward = config->role == SL_ROLE_TRAIN && has_backward,
         .need_diff_src = config->role == SL_ROLE_TRAIN && need_diff_src,
     };

@@ -274,28 +274,99 @@ static int add_stage(struct builder *b, const struct arch *arch, int s, int src)
 
 /* ---- head -------------------------------------------------------------------------- */
 
-/* Spec 3.5; gives the embedding. */
-static int add_head(struct builder *b, const struct sl_resnet_config *config,
-                    int features)
+/* What a head makes: the same value twice where there is no predictor. */
+struct head {
+    int projection, embedding;
+};
+
+static struct head one_output(int value)
+{
+    return (struct head){value, value};
+}
+
+/* Linear, norm, ReLU, Linear: the part that projectors and predictor share. */
+static int hidden_layer(struct builder *b, const char *part, int src, int hidden,
+                        bool bias, struct sl_init_pair start)
+{
+    char name[SL_NAME_MAX];
+    int x = sl_net_linear(b->net, join(name, part, "0"), src, hidden, bias, start.weight,
+                          start.bias);
+
+    return sl_net_norm(b->net, join(name, part, "1"), x, SL_TAIL_RELU, -1, SL_INIT_ONE);
+}
+
+static int last_layer(struct builder *b, const char *part, int src, int out,
+                      struct sl_init_pair start)
+{
+    char name[SL_NAME_MAX];
+
+    return sl_net_linear(b->net, join(name, part, "3"), src, out, false, start.weight,
+                         start.bias);
+}
+
+/* The predictor stands outside the encoder and starts as its framework has it
+ * (spec 3.4). */
+static struct head mocov3_head(struct builder *b, const struct sl_resnet_config *config,
+                               int features)
+{
+    enum { PUBLISHED_HIDDEN = 4096 };
+    const struct sl_init_pair fan_in = {SL_INIT_FAN_IN, SL_INIT_FAN_IN};
+    struct sl_net *net = b->net;
+    int size = config->hidden > 0 ? config->hidden : PUBLISHED_HIDDEN;
+    int hidden = sl_net_axis(net, "head.hidden", size, false);
+    int out = sl_net_axis(net, "embedding", config->dim, true);
+    struct head head;
+    int x = hidden_layer(b, "head", features, hidden, false, b->head_init);
+
+    x = last_layer(b, "head", x, out, b->head_init);
+    head.projection = sl_net_norm_bare(net, "head.4", x);
+    x = hidden_layer(b, "predictor", head.projection, hidden, false, fan_in);
+    head.embedding = last_layer(b, "predictor", x, out, fan_in);
+    return head;
+}
+
+static struct head simclr_head(struct builder *b, const struct sl_resnet_config *config,
+                               int features)
+{
+    enum { PUBLISHED_HIDDEN = 2048 };
+    struct sl_net *net = b->net;
+    int size = config->hidden > 0 ? config->hidden : PUBLISHED_HIDDEN;
+    int hidden = sl_net_axis(net, "head.hidden", size, false);
+    int out = sl_net_axis(net, "embedding", config->dim, true);
+    int x = hidden_layer(b, "head", features, hidden, true, b->head_init);
+
+    x = last_layer(b, "head", x, out, b->head_init);
+    return one_output(sl_net_norm(net, "head.4", x, SL_TAIL_NONE, -1, SL_INIT_ONE));
+}
+
+/* Spec 3.5. */
+static struct head add_head(struct builder *b, const struct sl_resnet_config *config,
+                            int features)
 {
     struct sl_net *net = b->net;
-
-    if (config->head == SL_HEAD_NONE || features < 0) {
-        return features;
-    }
     enum sl_init weight = b->head_init.weight;
     enum sl_init bias = b->head_init.bias;
+
+    if (config->head == SL_HEAD_NONE || features < 0) {
+        return one_output(features);
+    }
+    if (config->head == SL_HEAD_MOCOV3) {
+        return mocov3_head(b, config, features);
+    }
+    if (config->head == SL_HEAD_SIMCLR) {
+        return simclr_head(b, config, features);
+    }
     if (config->head == SL_HEAD_MLP) {
         int d = net->axes[net->values[features].axis].full;
         int hidden = sl_net_axis(net, "head.hidden", d, false);
         int out = sl_net_axis(net, "embedding", config->dim, true);
         int x = sl_net_linear(net, "head.0", features, hidden, true, weight, bias);
         x = sl_net_relu(net, "head.1", x);
-        return sl_net_linear(net, "head.2", x, out, true, weight, bias);
+        return one_output(sl_net_linear(net, "head.2", x, out, true, weight, bias));
     }
     bool classifier = config->head == SL_HEAD_CLASSIFIER;
     int out = sl_net_axis(net, classifier ? "classes" : "embedding", config->dim, true);
-    return sl_net_linear(net, "head.0", features, out, true, weight, bias);
+    return one_output(sl_net_linear(net, "head.0", features, out, true, weight, bias));
 }
 
 /* The published start suits the bottleneck nets it was published with; with it a small
@@ -366,6 +437,11 @@ static enum sl_status check_counts(struct sl_error *err,
         return SL_FAIL(err, SL_ERROR_USAGE, "a head needs 1 to %d outputs, not %d",
                        (int)DIM_LIMIT, config->dim);
     }
+    if (config->hidden < 0 || config->hidden > DIM_LIMIT) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "a head's hidden layer has 1 to %d channels, not %d",
+                       (int)DIM_LIMIT, config->hidden);
+    }
     return SL_OK;
 }
 
@@ -386,8 +462,8 @@ static enum sl_status build(struct sl_error *err, const struct sl_resnet_config 
         x = add_stage(&b, arch, s, x);
     }
     int features = sl_net_avgpool(net, "encoder.avgpool", x);
-    int embedding = add_head(&b, config, features);
-    return sl_net_finish(err, net, features, embedding);
+    struct head head = add_head(&b, config, features);
+    return sl_net_finish(err, net, features, head.projection, head.embedding);
 }
 
 enum sl_status sl_resnet_build(struct sl_error *err,

@@ -423,7 +423,7 @@ static void test_running_statistics(void **state)
     int x = sl_net_input(net, sl_net_axis(net, "picture", CHANNELS, true), SIDE, SIDE);
     x = sl_net_norm(net, "norm", x, SL_TAIL_NONE, -1, SL_INIT_ONE);
     x = sl_net_avgpool(net, "pool", x);
-    kit_ok(sl_net_finish(&err, net, x, x), &err);
+    kit_ok(sl_net_finish(&err, net, x, x, x), &err);
     struct sl_params *params = kit_params(net, &device);
     struct sl_stats *stats = kit_stats(net, &device);
     float *pictures = kit_pictures(net, &device);

@@ -170,8 +170,8 @@ static struct sl_op_args bench_args(const struct bench *b)
         .dst = (void *)b->dst,
         .packed = b->packed,
         .bias = (void *)b->bias,
-        .scale = (void *)b->scale,
-        .shift = (void *)b->shift,
+        .scale = b->desc.no_affine ? NULL : (void *)b->scale,
+        .shift = b->desc.no_affine ? NULL : (void *)b->shift,
         .running_mean = (void *)b->running_mean,
         .running_variance = (void *)b->running_variance,
         .workspace = b->workspace,
@@ -183,8 +183,8 @@ static struct sl_op_args bench_args(const struct bench *b)
         .diff_added_add = b->add,
         .packed_diff = b->packed_diff,
         .diff_bias = (void *)b->diff_bias,
-        .diff_scale = (void *)b->diff_scale,
-        .diff_shift = (void *)b->diff_shift,
+        .diff_scale = b->desc.no_affine ? NULL : (void *)b->diff_scale,
+        .diff_shift = b->desc.no_affine ? NULL : (void *)b->diff_shift,
     };
 }
 
@@ -330,7 +330,7 @@ static void check_op(struct bench *b)
     if (b->desc.bias) {
         compare(b, "bias", b->bias, b->desc.dst_c, b->diff_bias, 0.0);
     }
-    if (b->desc.kind == SL_OP_NORM) {
+    if (b->desc.kind == SL_OP_NORM && !b->desc.no_affine) {
         compare(b, "scale", b->scale, b->desc.dst_c, b->diff_scale, 0.0);
         compare(b, "shift", b->shift, b->desc.dst_c, b->diff_shift, 0.0);
     }
@@ -413,10 +413,10 @@ static void norm_gradients(void **state SL_UNUSED)
         {8, 1, 1, 3, SL_TAIL_NONE, 1, 1, 0},     {3, 2, 2, 3, SL_TAIL_NONE, 0, 0, 0},
         {3, 2, 2, 3, SL_TAIL_RELU, 0, 0, 1},     {2, 2, 2, 3, SL_TAIL_ADD_RELU, 0, 0, 0},
     };
-    for (int i = 0; i < SL_COUNT(cases); i++) {
-        const int *c = cases[i];
+    for (int i = 0; i < 2 * SL_COUNT(cases); i++) {
+        const int *c = cases[i / 2];
         struct bench b = {
-            .name = "norm",
+            .name = i % 2 == 0 ? "norm" : "norm without scale and shift",
             .desc = {.kind = SL_OP_NORM,
                      .n = c[0],
                      .src_h = c[1],
@@ -429,6 +429,7 @@ static void norm_gradients(void **state SL_UNUSED)
                      .batch_statistics = c[5] != 0,
                      .groups = c[6],
                      .epsilon = 1e-5f,
+                     .no_affine = i % 2 == 1,
                      .backward = true,
                      .need_diff_src = true},
             .add = c[7] != 0,
@@ -602,6 +603,14 @@ static void loss_gradients(void **state SL_UNUSED)
           .weight = 0.5f,
           .add = true}},
         {"dkd", {.kind = SL_LOSS_DKD, .rows = 3, .cols = 8, .stride = 8, .weight = 1}},
+        {"dkd, labels",
+         {.kind = SL_LOSS_DKD,
+          .rows = 4,
+          .cols = 6,
+          .stride = 9,
+          .labels = labels,
+          .weight = 1,
+          .add = true}},
         {"dkd, two columns, added",
          {.kind = SL_LOSS_DKD,
           .rows = 2,

@@ -290,8 +290,8 @@ static struct sl_op_args args_of(const struct given *g, struct made *m)
         .dst = m->dst,
         .packed = m->packed,
         .bias = d->bias ? g->bias : NULL,
-        .scale = g->scale,
-        .shift = g->shift,
+        .scale = d->no_affine ? NULL : g->scale,
+        .shift = d->no_affine ? NULL : g->shift,
         .running_mean = d->batch_statistics ? NULL : g->running_mean,
         .running_variance = d->batch_statistics ? NULL : g->running_variance,
         .workspace = m->workspace,
@@ -303,8 +303,8 @@ static struct sl_op_args args_of(const struct given *g, struct made *m)
         .diff_added_add = g->add,
         .packed_diff = m->packed_diff,
         .diff_bias = m->diff_bias,
-        .diff_scale = m->diff_scale,
-        .diff_shift = m->diff_shift,
+        .diff_scale = d->no_affine ? NULL : m->diff_scale,
+        .diff_shift = d->no_affine ? NULL : m->diff_shift,
     };
     if (m->dst16 != NULL) {
         narrow_args(g, m, &args);
@@ -433,7 +433,7 @@ static void compare_backward(const struct given *g, const struct made *a,
     if (d->bias) {
         compare(g, DIFF_CHANNELS, d->dst_c, a->diff_bias, b->diff_bias);
     }
-    if (d->kind == SL_OP_NORM) {
+    if (d->kind == SL_OP_NORM && !d->no_affine) {
         compare(g, DIFF_CHANNELS, d->dst_c, a->diff_scale, b->diff_scale);
         compare(g, DIFF_CHANNELS, d->dst_c, a->diff_shift, b->diff_shift);
     }

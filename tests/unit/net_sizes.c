@@ -75,6 +75,8 @@ static void test_heads(void **state)
         {SL_HEAD_MLP, 128, 4458624}, /* mocov2_slim */
         {SL_HEAD_CLASSIFIER, 1000, 2049000},
         {SL_HEAD_LINEAR, 128, 2048 * 128 + 128},
+        {SL_HEAD_MOCOV3, 256, 9457664 + 2117632}, /* projector and predictor */
+        {SL_HEAD_SIMCLR, 128, 4469760},
     };
 
     for (int i = 0; i < SL_COUNT(table); i++) {
@@ -87,6 +89,11 @@ static void test_heads(void **state)
         int64_t expected = d * table[i].dim + table[i].dim;
         if (table[i].head == SL_HEAD_MLP) {
             expected += d * d + d;
+        } else if (table[i].head == SL_HEAD_MOCOV3) {
+            expected = d * 2048 + 2 * 2048 + 2048 * 256; /* the last norm is bare */
+            expected += 256 * 2048 + 2 * 2048 + 2048 * 256;
+        } else if (table[i].head == SL_HEAD_SIMCLR) {
+            expected = d * 1024 + 1024 + 2 * 1024 + 1024 * 128 + 2 * 128;
         }
         assert_int_equal(cost(net, net->embedding, 2, &macs) -
                              cost(net, net->features, 2, &macs),
@@ -601,7 +608,7 @@ static void test_builder_rules(void **state)
         /* What follows a failure is silent, and the first message survives. */
         int pool = sl_net_avgpool(net, "pool", bad);
         assert_int_equal(pool, -1);
-        assert_int_equal(sl_net_finish(&err, net, pool, pool), SL_ERROR_USAGE);
+        assert_int_equal(sl_net_finish(&err, net, pool, pool, pool), SL_ERROR_USAGE);
         assert_true(strstr(err.text, "pool:") == NULL);
         sl_net_destroy(net);
     }
