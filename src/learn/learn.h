@@ -192,7 +192,10 @@ struct sl_method_info {
     const char *name;  /* as in --method */
     const char *about; /* one line for people */
     int n_views;       /* views of a picture that a batch must hold */
+    enum sl_head head; /* that the net must have (MLP: or LINEAR) */
     bool has_target;   /* an averaged copy of the network makes keys */
+    bool has_queue;    /* of old keys: the negatives */
+    bool has_labels;   /* learns from the batch's labels, not from a contrast of views */
 };
 /* The i-th method, NULL past the end; the one of a name, NULL when there is none. */
 const struct sl_method *sl_method_at(int i);
@@ -216,8 +219,12 @@ struct sl_trainer_config {
     struct sl_optim_config optim;
     /* MoCo v2 */
     int64_t queue; /* K; divisible by batch (spec 4.1.5) */
-    double ema_momentum, temperature;
-    int bn_splits; /* G */
+    int bn_splits; /* G; 0 or 1: the whole batch */
+    /* contrastive methods */
+    double temperature;
+    /* methods with a target: constant, or rising to 1 by a cosine (MoCo v3) */
+    double ema_momentum;
+    bool ema_cosine;
     /* online distillation and re-weighting */
     enum sl_distill distill;
     enum sl_teachers teachers;
@@ -233,11 +240,12 @@ struct sl_trainer_config {
 
 /* What one step measured. Losses are not multiplied by lambda or alpha. */
 struct sl_width_numbers {
-    double loss;    /* InfoNCE of this width */
+    double loss; /* this width's own: InfoNCE, of MoCo v3 2T times it and both directions
+                    added, or cross-entropy with the labels */
     double distill; /* distillation term with the teacher's entropy taken off; 0 when off
                      */
-    double contrast_acc; /* fraction of rows whose positive ranks first of 1+K */
-    double emb_std;      /* see sl_backend.embedding_std */
+    double contrast_acc; /* fraction of rows whose positive (or label) ranks first */
+    double emb_std;      /* see sl_backend.embedding_std; 0 with labels */
     double grad_norm;    /* L2 of this width's own weighted gradient */
 };
 struct sl_step_numbers {
@@ -260,13 +268,17 @@ enum sl_status sl_trainer_create(struct sl_error *err,
                                  struct sl_trainer **trainer);
 void sl_trainer_destroy(struct sl_trainer *trainer);
 /* One step as spec section 8 orders it; of MoCo v2, view 0 is the query, view 1 the key.
- * A loss or gradient that is not finite: nothing is updated (parameters, queue,
- * statistics of this step excepted as documented) and SL_ERROR_NUMBERS names step, width
- * and first tensor, unless skip_nonfinite allows it. With PER_WIDTH the updates after
- * wider widths of the batch stay. */
+ * A picture without a label is SL_ERROR_DATA for a method that learns from labels. A loss
+ * or gradient that is not finite: nothing is updated (parameters, queue, statistics of
+ * this step excepted as documented) and SL_ERROR_NUMBERS names step, width and first
+ * tensor, unless skip_nonfinite allows it. With PER_WIDTH the updates after wider widths
+ * of the batch stay. */
 enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
                                const struct sl_batch *batch,
                                struct sl_step_numbers *numbers);
+/* What a width's loss is when all columns are equally likely. */
+double sl_trainer_chance(const struct sl_trainer_config *config,
+                         const struct sl_net *net);
 /* Steps done so far. */
 int64_t sl_trainer_steps(const struct sl_trainer *trainer);
 /* Called after each width's update of PER_WIDTH, within the step; a failure ends the

@@ -27,24 +27,28 @@ void sl_queue_push(struct sl_queue *queue, const float *keys, int64_t n);
 
 /* ---- loss.c ------------------------------------------------------------------------ */
 
-/* The constants of one step's losses: shapes, temperatures, keys, the queue as it was
- * when the step began, and work space. */
-struct sl_contrast {
+/* What the losses of one width are taken of: rows of logits, of which one column is
+ * right, and the embeddings that they came from. */
+struct sl_objective {
     const struct sl_device *device;
-    int64_t rows, dim, negatives;
-    double temperature; /* of InfoNCE */
+    int64_t rows, cols, stride; /* of logits: elements between rows */
+    int64_t dim;                /* of embeddings, which are dense */
+    const int32_t *labels;      /* the right column of each row; NULL: column 0 */
+    double temperature;         /* of the contrast or the classes */
+    double factor;              /* of that term, in value and gradient */
     enum sl_distill distill;
     double distill_temperature;
-    const float *keys;  /* (rows, dim), unit length */
-    const float *queue; /* (negatives, dim) */
-    float *diff_logits; /* (rows, 1 + negatives) */
-    float *scratch;     /* (4, rows) */
+    float *scratch; /* (4, rows) */
 };
-/* One width's query. */
+/* One width's outputs. */
 struct sl_query {
     const float *embedding; /* (rows, dim), unit length */
-    const float *logits;    /* (rows, 1 + negatives): cosines with own key, then with the
-                               queue */
+    const float *logits;    /* (rows, cols): cosines, without the temperature */
+};
+/* Who teaches: n others' outputs, constants. */
+struct sl_teachers_given {
+    const struct sl_query *at;
+    int n;
 };
 struct sl_loss_weights {
     double contrast, distill; /* of the gradient */
@@ -55,14 +59,18 @@ struct sl_loss_values {
 };
 /* True for the forms that compare logits; the others compare embeddings. */
 bool sl_distill_on_logits(enum sl_distill distill);
-void sl_contrast_logits(const struct sl_contrast *contrast, const float *embedding,
-                        float *logits);
-/* Value of both terms and diff_embedding = weights.contrast dL/dq + weights.distill
- * dD/dq, D being the mean over the teachers. Teachers and keys are constants. */
-void sl_contrast_loss(const struct sl_contrast *contrast, const struct sl_query *query,
-                      const struct sl_query *teachers, int n_teachers,
-                      const struct sl_loss_weights *weights, float *diff_embedding,
-                      struct sl_loss_values *values);
+/* The contrast (or classes), and distillation where it compares logits: *values is set,
+ * diff_logits written. */
+void sl_logit_losses(const struct sl_objective *objective, const struct sl_query *query,
+                     struct sl_teachers_given teachers,
+                     const struct sl_loss_weights *weights, float *diff_logits,
+                     struct sl_loss_values *values);
+/* Distillation where it compares embeddings, else nothing: values->distill is set and
+ * diff_embedding added to. D is the mean over the teachers. */
+void sl_embedding_losses(const struct sl_objective *objective,
+                         const struct sl_query *query, struct sl_teachers_given teachers,
+                         const struct sl_loss_weights *weights, float *diff_embedding,
+                         struct sl_loss_values *values);
 
 /* ---- graddiag.c -------------------------------------------------------------------- */
 
@@ -123,6 +131,8 @@ struct sl_trainer;
 struct sl_method {
     struct sl_method_info info;
     size_t own_size; /* of what it keeps on the host: trainer->own, zeroed */
+    int n_pictures;  /* views whose pictures are held at once: trainer->pictures */
+    int n_passes;    /* passes of a width whose activations live at once: plans, blocks */
     /* What only this method demands of a configuration and a net; SL_ERROR_USAGE. */
     enum sl_status (*check)(struct sl_error *err, const struct sl_trainer_config *config,
                             const struct sl_net *net);
@@ -131,7 +141,8 @@ struct sl_method {
     /* The fresh state of its memory; NULL: has none. */
     enum sl_status (*start)(struct sl_error *err, struct sl_trainer *trainer);
     /* Before the widths: target, keys, and the pictures where the widths read them. */
-    void (*begin)(struct sl_trainer *trainer, const struct sl_batch *batch);
+    enum sl_status (*begin)(struct sl_error *err, struct sl_trainer *trainer,
+                            const struct sl_batch *batch);
     /* Forward, losses and backward of one width: its gradient joins params->diff.
      * SL_ERROR_NUMBERS at the first number that is not finite. */
     enum sl_status (*width)(struct sl_error *err, struct sl_trainer *trainer, int width,
@@ -143,7 +154,11 @@ struct sl_method {
     enum sl_status (*state)(struct sl_error *err, struct sl_trainer *trainer,
                             struct sl_named_list *list);
     enum sl_status (*restored)(struct sl_error *err, const struct sl_trainer *trainer);
+    /* See sl_trainer_chance. */
+    double (*chance)(const struct sl_trainer_config *config, const struct sl_net *net);
 };
+
+enum { SL_PASSES_MAX = 2 };
 
 struct sl_trainer {
     struct sl_trainer_config config;
@@ -155,13 +170,14 @@ struct sl_trainer {
     struct sl_stats *stats;
     struct sl_params *target; /* this and the next: NULL without a target */
     struct sl_stats *target_stats;
-    struct sl_plan *plan[SL_WIDTHS_MAX], *target_plan;
-    void *block; /* shared by all plans */
-    size_t block_bytes;
+    struct sl_plan *plan[SL_PASSES_MAX][SL_WIDTHS_MAX];
+    struct sl_plan *target_plan;
+    void *block[SL_PASSES_MAX]; /* one a pass that lives at once, shared by its plans */
+    size_t block_bytes;         /* of each */
     /* carved into what follows and the method's own */
     void *method_block;
     size_t method_bytes;
-    void *pictures; /* (rows, h, w, c) of the configuration's type: those of the pass */
+    void *pictures[SL_PASSES_MAX];      /* (rows, h, w, c) of the configuration's type */
     float *saved_mean, *saved_variance; /* running statistics before the step */
     float *saved_target_mean, *saved_target_variance;
     void *own;      /* the method's, own_size bytes */
@@ -175,13 +191,29 @@ struct sl_trainer {
     void *updated_context;
 };
 
+/* Refuses what only MoCo v2 has: groups of a norm, teachers other than the full width. */
+enum sl_status sl_check_mocov2_only(struct sl_error *err,
+                                    const struct sl_trainer_config *config);
+/* Refuses a net without the head that a method wants. */
+enum sl_status sl_check_head(struct sl_error *err, const struct sl_net *net);
 /* Refuses a value outside low … high, or one that is not a number (SL_ERROR_USAGE). */
 enum sl_status sl_check_range(struct sl_error *err, const char *option, double value,
                               double low, double high);
-/* A view's pictures, `order` of them (NULL: as they come), into trainer->pictures. */
-void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_t *order);
-/* target <- m target + (1 - m) online, over all parameters. */
-void sl_average_target(struct sl_trainer *trainer, double momentum);
+/* A view's pictures, `order` of them (NULL: as they come), to one of trainer->pictures.
+ */
+void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_t *order,
+                     void *pictures);
+/* target <- m target + (1 - m) online, m as the configuration has it at this step. */
+void sl_average_target(struct sl_trainer *trainer);
+/* Parameters whose gradient is `own` (net->total floats), now zero: for a width of
+ * several passes, whose gradient is their sum. Joining adds it to params->diff and gives
+ * its sum of squares. */
+struct sl_params sl_own_gradient(const struct sl_trainer *trainer, float *own);
+double sl_join_gradient(const struct sl_trainer *trainer, const struct sl_params *own);
+/* Writes what was measured of one width and adds its part of the objective. */
+void sl_note_losses(struct sl_step_numbers *numbers, int width,
+                    const struct sl_loss_weights *weights,
+                    const struct sl_loss_values *values);
 
 /* Rows to be looked at when a loss is not finite, with their name. */
 struct sl_suspect {
@@ -200,6 +232,6 @@ enum sl_status sl_fail_gradient(struct sl_error *err, const struct sl_trainer *t
 
 /* ---- the methods, a file each ------------------------------------------------------ */
 
-extern const struct sl_method sl_mocov2;
+extern const struct sl_method sl_mocov2, sl_mocov3, sl_simclr, sl_supervised;
 
 #endif

@@ -12,7 +12,8 @@
 
 /* ---- the list ---------------------------------------------------------------------- */
 
-static const struct sl_method *const methods[] = {&sl_mocov2};
+static const struct sl_method *const methods[] = {&sl_mocov2, &sl_mocov3, &sl_simclr,
+                                                  &sl_supervised};
 
 const struct sl_method *sl_method_at(int i)
 {
@@ -98,9 +99,41 @@ enum sl_status sl_check_range(struct sl_error *err, const char *option, double v
     return SL_OK;
 }
 
+enum sl_status sl_check_mocov2_only(struct sl_error *err,
+                                    const struct sl_trainer_config *config)
+{
+    const char *name = config->method->info.name;
+    if (config->bn_splits > 1) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "--bn-splits %d: %s normalises over the whole batch; leave it out, "
+            "or take --method mocov2",
+            config->bn_splits, name);
+    }
+    if (config->distill != SL_DISTILL_NONE &&
+        config->teachers == SL_TEACHERS_ALL_LARGER) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--teachers all-larger: the full width alone teaches in %s; leave "
+                       "it out, or take --method mocov2",
+                       name);
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_check_head(struct sl_error *err, const struct sl_net *net)
+{
+    if (net->embedding == net->features) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "the network has no projection head; contrastive training needs one");
+    }
+    return SL_OK;
+}
+
 /* ---- pieces of a step -------------------------------------------------------------- */
 
-void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_t *order)
+void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_t *order,
+                     void *pictures)
 {
     const struct sl_device *device = trainer->device;
     const enum sl_dtype type = trainer->config.type;
@@ -108,7 +141,7 @@ void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_
     const int64_t rows = trainer->config.batch;
     const int64_t picture = (int64_t)input->height * input->width *
                             sl_net_channels(trainer->net, trainer->net->input, 0);
-    char *to = trainer->pictures;
+    char *to = pictures;
 
     if (order == NULL) {
         device->table->put_map(device->state, type, rows * picture, view, to);
@@ -120,11 +153,44 @@ void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_
     }
 }
 
-void sl_average_target(struct sl_trainer *trainer, double momentum)
+/* The predictor of the target, which nothing reads, is averaged with the rest. */
+void sl_average_target(struct sl_trainer *trainer)
 {
-    trainer->device->table->average(trainer->device->state, trainer->net->total,
-                                    (float)momentum, trainer->params->weight,
-                                    trainer->target->weight);
+    const struct sl_trainer_config *config = &trainer->config;
+    const struct sl_average_config average = {.momentum = config->ema_momentum,
+                                              .cosine = config->ema_cosine,
+                                              .total_steps = config->total_steps};
+    trainer->device->table->average(
+        trainer->device->state, trainer->net->total,
+        (float)sl_average_momentum_at(&average, trainer->step), trainer->params->weight,
+        trainer->target->weight);
+}
+
+struct sl_params sl_own_gradient(const struct sl_trainer *trainer, float *own)
+{
+    struct sl_params params = *trainer->params;
+    params.diff = own;
+    trainer->device->table->zero(trainer->device->state, own,
+                                 (size_t)trainer->net->total * sizeof(float));
+    return params;
+}
+
+double sl_join_gradient(const struct sl_trainer *trainer, const struct sl_params *own)
+{
+    return trainer->device->table->add(trainer->device->state, trainer->net->total,
+                                       own->diff, trainer->params->diff);
+}
+
+void sl_note_losses(struct sl_step_numbers *numbers, int width,
+                    const struct sl_loss_weights *weights,
+                    const struct sl_loss_values *values)
+{
+    struct sl_width_numbers *measured = &numbers->width[width];
+    measured->loss = values->contrast;
+    measured->distill = values->distill;
+    measured->contrast_acc = values->accuracy;
+    numbers->loss +=
+        weights->contrast * values->contrast + weights->distill * values->distill;
 }
 
 /* ---- numbers that are not finite --------------------------------------------------- */

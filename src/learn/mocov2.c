@@ -45,12 +45,7 @@ static enum sl_status check(struct sl_error *err, const struct sl_trainer_config
             "--bn-splits: the batch of %d cannot be split into %d equal groups",
             config->batch, config->bn_splits);
     }
-    if (net->embedding == net->features) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "the network has no projection head; contrastive training needs one");
-    }
-    return SL_OK;
+    return sl_check_head(err, net);
 }
 
 static void layout(struct sl_trainer *trainer, struct sl_carver *carver)
@@ -105,11 +100,12 @@ static void make_keys(struct sl_trainer *trainer, const struct sl_batch *batch)
                                       (uint32_t)trainer->step, 0);
         sl_rng_shuffle(&rng, order, rows);
     }
-    sl_put_pictures(trainer, batch->views[1], shuffled ? order : NULL);
-    sl_average_target(trainer, trainer->config.ema_momentum);
+    void *pictures = trainer->pictures[0]; /* the keys', then the queries' */
+    sl_put_pictures(trainer, batch->views[1], shuffled ? order : NULL, pictures);
+    sl_average_target(trainer);
     sl_exec_refresh(trainer->target_plan, trainer->target);
     const float *output = sl_exec_forward(trainer->target_plan, trainer->target,
-                                          trainer->target_stats, trainer->pictures);
+                                          trainer->target_stats, pictures);
     if (!shuffled) {
         table->row_normalize(device->state, rows, dim, output, own->keys, own->norms);
         return;
@@ -122,29 +118,51 @@ static void make_keys(struct sl_trainer *trainer, const struct sl_batch *batch)
     }
 }
 
-static void begin(struct sl_trainer *trainer, const struct sl_batch *batch)
+static enum sl_status begin(struct sl_error *err SL_UNUSED, struct sl_trainer *trainer,
+                            const struct sl_batch *batch)
 {
     make_keys(trainer, batch);
-    sl_put_pictures(trainer, batch->views[0], NULL);
+    sl_put_pictures(trainer, batch->views[0], NULL, trainer->pictures[0]);
+    return SL_OK;
 }
 
-/* The constants of the step's losses. */
-static struct sl_contrast contrast_of(const struct sl_trainer *trainer)
+static struct sl_objective objective_of(const struct sl_trainer *trainer)
 {
     const struct mocov2 *own = trainer->own;
-    return (struct sl_contrast){
+    return (struct sl_objective){
         .device = trainer->device,
         .rows = trainer->config.batch,
+        .cols = 1 + own->queue.capacity,
+        .stride = 1 + own->queue.capacity,
         .dim = own->queue.dim,
-        .negatives = own->queue.capacity,
         .temperature = trainer->config.temperature,
+        .factor = 1.0,
         .distill = trainer->config.distill,
         .distill_temperature = trainer->config.distill_temperature,
-        .keys = own->keys,
-        .queue = own->queue.rows,
-        .diff_logits = own->diff_logits,
         .scratch = own->scratch,
     };
+}
+
+/* s_i = [q_i . k_i, q_i . n_1, …, q_i . n_K]: cosines, without the temperature. */
+static void make_logits(const struct sl_objective *o, const struct mocov2 *own,
+                        const float *embedding, float *logits)
+{
+    const struct sl_backend *table = o->device->table;
+    table->row_dot(o->device->state, o->rows, o->dim, embedding, own->keys, logits,
+                   o->stride);
+    table->gemm(o->device->state, false, true, o->rows, own->queue.capacity, o->dim, 1.0F,
+                embedding, o->dim, own->queue.rows, o->dim, 0.0F, logits + 1, o->stride);
+}
+
+/* dL/dq_i = dL/ds_i0 k_i + sum_j dL/ds_ij n_j   (spec 5.5). */
+static void logits_backward(const struct sl_objective *o, const struct mocov2 *own)
+{
+    const struct sl_backend *table = o->device->table;
+    table->gemm(o->device->state, false, false, o->rows, o->dim, own->queue.capacity,
+                1.0F, own->diff_logits + 1, o->stride, own->queue.rows, o->dim, 0.0F,
+                own->diff_embedding, o->dim);
+    table->row_axpy(o->device->state, o->rows, o->dim, own->diff_logits, o->stride,
+                    own->keys, own->diff_embedding);
 }
 
 static enum sl_status fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
@@ -164,47 +182,45 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
 {
     const struct sl_device *device = trainer->device;
     const struct sl_backend *table = device->table;
-    const struct sl_contrast contrast = contrast_of(trainer);
+    const struct sl_objective objective = objective_of(trainer);
     struct mocov2 *own = trainer->own;
-    struct sl_width_numbers *measured = &numbers->width[width];
     float *embedding = sl_slot(&own->embedding, width);
     float *logits = sl_slot(&own->logits, width);
 
-    sl_exec_refresh(trainer->plan[width], trainer->params);
-    const float *output = sl_exec_forward(trainer->plan[width], trainer->params,
-                                          trainer->stats, trainer->pictures);
-    table->row_normalize(device->state, contrast.rows, contrast.dim, output, embedding,
+    sl_exec_refresh(trainer->plan[0][width], trainer->params);
+    const float *output = sl_exec_forward(trainer->plan[0][width], trainer->params,
+                                          trainer->stats, trainer->pictures[0]);
+    table->row_normalize(device->state, objective.rows, objective.dim, output, embedding,
                          own->norms);
-    sl_contrast_logits(&contrast, embedding, logits);
+    make_logits(&objective, own, embedding, logits);
 
     struct sl_query teachers[SL_WIDTHS_MAX];
-    int n_teachers = sl_teachers_of(&trainer->config, width);
-    for (int i = 0; i < n_teachers; i++) {
+    const struct sl_teachers_given given = {teachers,
+                                            sl_teachers_of(&trainer->config, width)};
+    for (int i = 0; i < given.n; i++) {
         teachers[i].embedding = sl_slot(&own->embedding, i);
         teachers[i].logits = sl_slot(&own->logits, i);
     }
-    struct sl_loss_weights weights =
+    const struct sl_query query = {embedding, logits};
+    const struct sl_loss_weights weights =
         sl_weights_of(&trainer->config, width, numbers->active);
     struct sl_loss_values values;
-    sl_contrast_loss(&contrast, &(struct sl_query){embedding, logits}, teachers,
-                     n_teachers, &weights, own->diff_embedding, &values);
-    measured->loss = values.contrast;
-    measured->distill = values.distill;
-    measured->contrast_acc = values.accuracy;
-    measured->emb_std =
-        table->embedding_std(device->state, contrast.rows, contrast.dim, embedding);
-    double objective =
-        weights.contrast * values.contrast + weights.distill * values.distill;
-    numbers->loss += objective;
+    sl_logit_losses(&objective, &query, given, &weights, own->diff_logits, &values);
+    logits_backward(&objective, own);
+    sl_embedding_losses(&objective, &query, given, &weights, own->diff_embedding,
+                        &values);
+    sl_note_losses(numbers, width, &weights, &values);
+    numbers->width[width].emb_std =
+        table->embedding_std(device->state, objective.rows, objective.dim, embedding);
     if (!isfinite(values.contrast) || !isfinite(values.distill)) {
         return fail_loss(err, trainer, width, embedding, &values);
     }
 
-    table->row_normalize_backward(device->state, contrast.rows, contrast.dim, embedding,
+    table->row_normalize_backward(device->state, objective.rows, objective.dim, embedding,
                                   own->norms, own->diff_embedding, own->diff_out);
     double squares =
-        sl_exec_backward(trainer->plan[width], trainer->params, own->diff_out);
-    measured->grad_norm = sqrt(squares);
+        sl_exec_backward(trainer->plan[0][width], trainer->params, own->diff_out);
+    numbers->width[width].grad_norm = sqrt(squares);
     return isfinite(squares) ? SL_OK : sl_fail_gradient(err, trainer, width, squares);
 }
 
@@ -243,13 +259,23 @@ static enum sl_status restored(struct sl_error *err, const struct sl_trainer *tr
     return SL_OK;
 }
 
+static double chance(const struct sl_trainer_config *config,
+                     const struct sl_net *net SL_UNUSED)
+{
+    return log(1.0 + (double)config->queue);
+}
+
 const struct sl_method sl_mocov2 = {
     .info = {.name = "mocov2",
              .about = "contrast against a queue of keys from a momentum encoder "
                       "(SlimCLR-MoCo v2)",
              .n_views = 2,
-             .has_target = true},
+             .head = SL_HEAD_MLP,
+             .has_target = true,
+             .has_queue = true},
     .own_size = sizeof(struct mocov2),
+    .n_pictures = 1,
+    .n_passes = 1,
     .check = check,
     .layout = layout,
     .start = start,
@@ -258,4 +284,5 @@ const struct sl_method sl_mocov2 = {
     .after = after,
     .state = state,
     .restored = restored,
+    .chance = chance,
 };

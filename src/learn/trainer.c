@@ -37,11 +37,12 @@ static size_t lay_out(struct sl_trainer *trainer, float *base)
     const struct sl_value *input = &net->values[net->input];
     struct sl_carver carver = {.base = base};
     int64_t pictures = (int64_t)trainer->config.batch * input->height * input->width *
-                       sl_net_channels(net, net->input, 0);
+                       sl_net_channels(net, net->input, 0) *
+                       (int64_t)sl_dtype_bytes(trainer->config.type);
 
-    trainer->pictures =
-        sl_carve(&carver, pictures * (int64_t)sl_dtype_bytes(trainer->config.type) /
-                              (int64_t)sizeof(float));
+    for (int i = 0; i < trainer->method->n_pictures; i++) {
+        trainer->pictures[i] = sl_carve(&carver, pictures / (int64_t)sizeof(float));
+    }
     trainer->saved_mean = sl_carve(&carver, net->stats_total);
     trainer->saved_variance = sl_carve(&carver, net->stats_total);
     if (trainer->method->info.has_target) {
@@ -65,15 +66,19 @@ static enum sl_status create_plans(struct sl_error *err, struct sl_trainer *trai
         .type = trainer->config.type,
     };
     if (trainer->method->info.has_target) {
+        config.output = trainer->net->projection;
         config.role = SL_ROLE_TARGET;
         SL_TRY(sl_plan_create(err, &config, &trainer->target_plan));
         trainer->block_bytes = sl_plan_bytes(trainer->target_plan);
     }
     config.role = SL_ROLE_TRAIN;
-    for (int width = 0; width < trainer->net->widths.n; width++) {
-        config.width = width;
-        SL_TRY(sl_plan_create(err, &config, &trainer->plan[width]));
-        size_t bytes = sl_plan_bytes(trainer->plan[width]);
+    config.output = trainer->net->embedding;
+    for (int i = 0; i < trainer->method->n_passes * trainer->net->widths.n; i++) {
+        struct sl_plan **plan =
+            &trainer->plan[i / trainer->net->widths.n][i % trainer->net->widths.n];
+        config.width = i % trainer->net->widths.n;
+        SL_TRY(sl_plan_create(err, &config, plan));
+        size_t bytes = sl_plan_bytes(*plan);
         if (bytes > trainer->block_bytes) {
             trainer->block_bytes = bytes;
         }
@@ -94,15 +99,17 @@ static enum sl_status allocate(struct sl_error *err, struct sl_trainer *trainer)
         SL_TRY(sl_params_create(err, trainer->net, device, false, &trainer->target));
         SL_TRY(sl_stats_create(err, trainer->net, device, &trainer->target_stats));
     }
-    SL_TRY(table->alloc(err, device->state, "activations", trainer->block_bytes,
-                        &trainer->block));
+    for (int pass = 0; pass < trainer->method->n_passes; pass++) {
+        SL_TRY(table->alloc(err, device->state, "activations", trainer->block_bytes,
+                            &trainer->block[pass]));
+        for (int width = 0; width < trainer->net->widths.n; width++) {
+            sl_plan_attach(trainer->plan[pass][width], trainer->block[pass]);
+        }
+    }
     if (has_target) {
-        sl_plan_attach(trainer->target_plan, trainer->block);
+        sl_plan_attach(trainer->target_plan, trainer->block[0]);
     }
-    for (int width = 0; width < trainer->net->widths.n; width++) {
-        sl_plan_attach(trainer->plan[width], trainer->block);
-    }
-    SL_TRY(table->alloc(err, device->state, "queue, embeddings and logits",
+    SL_TRY(table->alloc(err, device->state, "pictures, embeddings and logits",
                         trainer->method_bytes, &trainer->method_block));
     (void)lay_out(trainer, trainer->method_block);
     if (trainer->config.grad_every > 0) {
@@ -169,8 +176,8 @@ void sl_trainer_destroy(struct sl_trainer *trainer)
         return;
     }
     const struct sl_device *device = trainer->device;
-    for (int width = 0; width < SL_WIDTHS_MAX; width++) {
-        sl_plan_destroy(trainer->plan[width]);
+    for (int i = 0; i < SL_PASSES_MAX * SL_WIDTHS_MAX; i++) {
+        sl_plan_destroy(trainer->plan[i / SL_WIDTHS_MAX][i % SL_WIDTHS_MAX]);
     }
     sl_plan_destroy(trainer->target_plan);
     sl_graddiag_destroy(trainer->graddiag);
@@ -179,8 +186,10 @@ void sl_trainer_destroy(struct sl_trainer *trainer)
     sl_params_destroy(trainer->target);
     sl_stats_destroy(trainer->stats);
     sl_stats_destroy(trainer->target_stats);
-    if (trainer->block != NULL) {
-        device->table->free(device->state, trainer->block);
+    for (int pass = 0; pass < SL_PASSES_MAX; pass++) {
+        if (trainer->block[pass] != NULL) {
+            device->table->free(device->state, trainer->block[pass]);
+        }
     }
     if (trainer->method_block != NULL) {
         device->table->free(device->state, trainer->method_block);
@@ -238,7 +247,7 @@ static enum sl_status gradients(struct sl_error *err, struct sl_trainer *trainer
                                 struct sl_step_numbers *numbers)
 {
     double start_time = sl_clock();
-    trainer->method->begin(trainer, batch);
+    SL_TRY(trainer->method->begin(err, trainer, batch));
     double now = sl_clock();
     trainer->times = (struct sl_step_times){.keys = now - start_time};
     for (int width = 0; width < numbers->active; width++) {
@@ -319,6 +328,11 @@ enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
     return SL_OK;
 }
 
+double sl_trainer_chance(const struct sl_trainer_config *config, const struct sl_net *net)
+{
+    return config->method->chance(config, net);
+}
+
 int64_t sl_trainer_steps(const struct sl_trainer *trainer)
 {
     return trainer->step;
@@ -346,8 +360,10 @@ enum sl_status sl_trainer_state(struct sl_error *err, struct sl_trainer *trainer
     SL_TRY(sl_params_state(err, net, trainer->params->weight, "", list));
     SL_TRY(sl_stats_state(err, trainer->stats, "", list));
     if (trainer->target != NULL) {
-        SL_TRY(sl_params_state(err, net, trainer->target->weight, "target.", list));
-        SL_TRY(sl_stats_state(err, trainer->target_stats, "target.", list));
+        SL_TRY(sl_params_state_of(err, net, net->projection, trainer->target->weight,
+                                  "target.", list));
+        SL_TRY(sl_stats_state_of(err, trainer->target_stats, net->projection, "target.",
+                                 list));
     }
     SL_TRY(sl_optim_state(err, trainer->optim, list));
     if (trainer->method->state != NULL) {
@@ -391,7 +407,7 @@ struct sl_trainer_memory sl_trainer_memory(const struct sl_trainer *trainer)
     size_t floats = (size_t)((1 + copies) * net->total + 2 * copies * net->stats_total);
     return (struct sl_trainer_memory){
         .params = floats * sizeof(float) + sl_optim_bytes(&trainer->config.optim, net),
-        .block = trainer->block_bytes,
+        .block = (size_t)trainer->method->n_passes * trainer->block_bytes,
         .method = trainer->method_bytes,
         .measure = trainer->config.grad_every > 0 ? sl_graddiag_bytes(net) : 0};
 }
