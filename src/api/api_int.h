@@ -86,6 +86,8 @@ struct api_pictures {
     int64_t count;  /* 0 = unknown (plan, bench) */
     int fixed_side; /* side of fixed-size data, else 0 */
     float mean[3], std[3];
+    int n_classes;        /* 0 = unknown, or none */
+    int64_t n_unlabelled; /* counted for a method that learns from labels */
 };
 
 /* One run's settings in the terms of the folders below. */
@@ -112,6 +114,16 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
 enum sl_status api_settings_rates(struct sl_error *err, struct sl_conf *conf,
                                   const struct api_pictures *pictures,
                                   struct api_settings *settings);
+/* The method's part of it: resolves its keys and fills in what trainer->method reads;
+ * the length of the run is known. Pictures without labels are SL_ERROR_DATA for a method
+ * that learns from them (method_keys.c). */
+enum sl_status api_settings_method(struct sl_error *err, struct sl_conf *conf,
+                                   const struct api_pictures *pictures,
+                                   struct sl_trainer_config *trainer);
+/* The head that a run or a checkpoint has, and its sizes, from resolved settings. */
+void api_settings_head(const struct sl_conf *conf, struct sl_resnet_config *resnet);
+/* Resolves key "aug". */
+enum sl_status api_settings_aug(struct sl_error *err, struct sl_conf *conf);
 /* The part of it that views are made by. */
 enum sl_status api_settings_view(struct sl_error *err, struct sl_conf *conf,
                                  const struct api_pictures *pictures,

@@ -63,7 +63,7 @@ slim_status slim_bench_loader(const slim_options *options, const char *const *da
     const struct sl_loader_config config = {
         .source = source,
         .recipe = settings.recipe,
-        .n_views = 2,
+        .n_views = sl_method_info(settings.trainer.method)->n_views,
         .batch = settings.trainer.batch,
         .n_workers = settings.workers,
         .seed = settings.trainer.seed,

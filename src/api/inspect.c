@@ -112,6 +112,8 @@ static enum sl_status plan_json(struct sl_error *err, const struct outline *outl
     json_t *widths = json_array();
     const struct sl_trainer_config *trainer = &outline->settings.trainer;
     json_object_set_new(root, "plan", json_string("pretrain"));
+    json_object_set_new(root, "method",
+                        json_string(sl_method_info(trainer->method)->name));
     json_object_set_new(root, "arch", json_string(sl_conf_text(outline->conf, "arch")));
     json_object_set_new(root, "image_size",
                         json_integer(outline->settings.resnet.image_size));
@@ -150,10 +152,14 @@ static void plan_table(const struct outline *outline, const struct width_plan *r
     char a[32];
     char b[32];
     char c[32];
-    sl_text_add(text, "%s, %d px, %s stem, batch %d, queue %lld\n\n",
+    const struct sl_method_info *method = sl_method_info(trainer->method);
+    sl_text_add(text, "%s, %s, %d px, %s stem, batch %d", method->name,
                 sl_conf_text(outline->conf, "arch"), outline->settings.resnet.image_size,
-                sl_conf_text(outline->conf, "stem"), trainer->batch,
-                (long long)trainer->queue);
+                sl_conf_text(outline->conf, "stem"), trainer->batch);
+    if (method->has_queue) {
+        sl_text_add(text, ", queue %lld", (long long)trainer->queue);
+    }
+    sl_text_add(text, "\n\n");
     sl_text_add(text, "%6s %12s %14s %14s %14s %14s\n", "width", "params", "MACs",
                 "packed", "activations", "scratch");
     for (int i = 0; i < outline->net->widths.n; i++) {
@@ -166,15 +172,15 @@ static void plan_table(const struct outline *outline, const struct width_plan *r
     sl_text_add(text, "\nparameters and MACs are the trunk's (no head), for one picture; "
                       "1 multiply-add = 1.\n");
     megabytes(a, sizeof a, memory->params);
-    sl_text_add(
-        text,
-        "weights, gradients, momentum, key encoder: %s (%lld parameters, head and "
-        "all widths' norms included)\n",
-        a, (long long)outline->net->total);
+    sl_text_add(text,
+                "weights, gradients, momentum%s: %s (%lld parameters, head and "
+                "all widths' norms included)\n",
+                method->has_target ? ", key encoder" : "", a,
+                (long long)outline->net->total);
     megabytes(a, sizeof a, memory->block);
-    sl_text_add(text, "one block for a step, used by all widths in turn: %s\n", a);
+    sl_text_add(text, "activations of a step, used by all widths in turn: %s\n", a);
     megabytes(a, sizeof a, memory->method);
-    sl_text_add(text, "queue, logits, views: %s\n", a);
+    sl_text_add(text, "%slogits, views: %s\n", method->has_queue ? "queue, " : "", a);
     megabytes(a, sizeof a,
               memory->params + memory->block + memory->method + memory->measure);
     sl_text_add(text, "total: %s\n", a);
@@ -238,6 +244,8 @@ static json_t *bench_json(const struct outline *outline,
     json_t *widths = json_object();
     const struct sl_trainer_config *trainer = &outline->settings.trainer;
     json_object_set_new(root, "bench", json_string("step"));
+    json_object_set_new(root, "method",
+                        json_string(sl_method_info(trainer->method)->name));
     json_object_set_new(root, "arch", json_string(sl_conf_text(outline->conf, "arch")));
     json_object_set_new(root, "device", json_string(outline->device.table->name));
     json_object_set_new(root, "precision",

@@ -31,6 +31,13 @@ enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *con
         pictures->fixed_side = height > width ? height : width;
     }
     sl_source_mean_std(*source, pictures->mean, pictures->std);
+    pictures->n_classes = sl_source_classes(*source);
+    const struct sl_method *method = sl_method_find(sl_conf_text(conf, "method"));
+    if (method != NULL && sl_method_info(method)->has_labels) {
+        for (int64_t i = 0; i < pictures->count; i++) {
+            pictures->n_unlabelled += sl_source_label(*source, i) < 0 ? 1 : 0;
+        }
+    }
     return SL_OK;
 }
 

@@ -24,6 +24,55 @@ static const struct rule rules[] = {
     {"adamw", SL_OPTIMIZER_ADAMW, 0.001, 0.01, 0.01, false},
 };
 
+/* What the published recipe of a method differs in (spec 6.1); its rate belongs to its
+ * own rule. */
+struct own_rates {
+    const char *method, *optimizer;
+    double base_lr; /* 0 = the rule's */
+    double decay;   /* 0 = the rule's */
+    double warmup;  /* share of the run */
+};
+static const struct own_rates own_rates[] = {
+    {"mocov2", "sgd", 0.0, 0.0, 0.05},
+    {"mocov3", "lars", 0.0, 0.0, 0.033},
+    {"simclr", "lars", 0.0, 0.0, 0.1},
+    {"supervised", "sgd", 0.1, 1e-4, 0.05},
+};
+
+static const struct own_rates *own_rates_of(const struct sl_conf *conf)
+{
+    for (int i = 0; i < SL_COUNT(own_rates); i++) {
+        if (strcmp(own_rates[i].method, sl_conf_text(conf, "method")) == 0) {
+            return &own_rates[i];
+        }
+    }
+    SL_ASSERT(false); /* the key's choices are the methods */
+    return &own_rates[0];
+}
+
+/* The rate for 256 pictures; SimCLR's with its own rule goes by the root of the batch:
+ * lr = 0.075 sqrt(B). */
+static double base_rate(const struct sl_conf *conf, const struct rule *rule)
+{
+    const struct own_rates *own = own_rates_of(conf);
+    double batch = (double)sl_conf_int(conf, "batch-size");
+    if (strcmp(own->optimizer, rule->name) != 0) {
+        return rule->base_lr;
+    }
+    if (strcmp(own->method, "simclr") == 0) {
+        return 0.075 * sqrt(batch) * 256.0 / batch;
+    }
+    return own->base_lr > 0.0 ? own->base_lr : rule->base_lr;
+}
+
+static double default_decay(const struct sl_conf *conf, const struct rule *rule,
+                            bool small)
+{
+    const struct own_rates *own = own_rates_of(conf);
+    bool is_own = own->decay > 0.0 && strcmp(own->optimizer, rule->name) == 0;
+    return is_own ? own->decay : small ? rule->decay_small : rule->decay_large;
+}
+
 /* ---- the rule ---------------------------------------------------------------------- */
 
 /* Fills in a number that only some rules have. */
@@ -50,7 +99,7 @@ static enum sl_status resolve_rule(struct sl_error *err, struct sl_conf *conf, b
 {
     const struct rule *rule = &rules[0];
     if (strcmp(sl_conf_text(conf, "optimizer"), "auto") == 0) {
-        SL_TRY(api_resolve(err, conf, "optimizer", rule->name));
+        SL_TRY(api_resolve(err, conf, "optimizer", own_rates_of(conf)->optimizer));
     }
     for (int i = 0; i < SL_COUNT(rules); i++) {
         if (strcmp(sl_conf_text(conf, "optimizer"), rules[i].name) == 0) {
@@ -64,8 +113,7 @@ static enum sl_status resolve_rule(struct sl_error *err, struct sl_conf *conf, b
     SL_TRY(number_of(err, conf, rule, "adam-beta1", is_adamw, 0.9, &optim->beta1));
     SL_TRY(number_of(err, conf, rule, "adam-beta2", is_adamw, 0.999, &optim->beta2));
     SL_TRY(number_of(err, conf, rule, "adam-epsilon", is_adamw, 1e-8, &optim->epsilon));
-    SL_TRY(api_default_real(err, conf, "weight-decay",
-                            small ? rule->decay_small : rule->decay_large));
+    SL_TRY(api_default_real(err, conf, "weight-decay", default_decay(conf, rule, small)));
     optim->weight_decay = sl_conf_real(conf, "weight-decay");
     if (strcmp(sl_conf_text(conf, "exclude-bias-n-norm-wd"), "auto") == 0) {
         SL_TRY(api_resolve(err, conf, "exclude-bias-n-norm-wd",
@@ -89,7 +137,7 @@ static enum sl_status resolve_peak(struct sl_error *err, struct sl_conf *conf,
                        "--lr and --base-lr contradict each other; give one of them");
     }
     if (sl_conf_is_auto(conf, "lr")) {
-        SL_TRY(api_default_real(err, conf, "base-lr", rule->base_lr));
+        SL_TRY(api_default_real(err, conf, "base-lr", base_rate(conf, rule)));
         SL_TRY(api_default_real(err, conf, "lr",
                                 sl_conf_real(conf, "base-lr") * batch / 256.0));
     } else {
@@ -141,8 +189,9 @@ static enum sl_status resolve_schedule(struct sl_error *err, struct sl_conf *con
     double per_epoch = (double)settings->steps_per_epoch;
     enum sl_lr_schedule schedule = schedule_of(sl_conf_text(conf, "lr-schedule"));
     bool by_epoch = schedule == SL_LR_EPOCH_COSINE;
-    SL_TRY(api_default_real(err, conf, "warmup-epochs",
-                            by_epoch ? 0.0 : 0.05 * settings->epochs));
+    SL_TRY(
+        api_default_real(err, conf, "warmup-epochs",
+                         by_epoch ? 0.0 : own_rates_of(conf)->warmup * settings->epochs));
     double warmup = sl_conf_real(conf, "warmup-epochs");
     if (by_epoch && warmup > 0.0) {
         return SL_FAIL(err, SL_ERROR_USAGE,

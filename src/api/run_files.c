@@ -44,8 +44,10 @@ enum sl_status api_run_open_metrics(struct sl_error *err, struct api_run *run)
 {
     static const char *const first[] = {"step",      "epoch", "lr",    "images_per_sec",
                                         "data_wait", "loss",  "chance"};
-    static const char *const per_width[] = {"loss",    "distill",   "contrast_acc",
-                                            "emb_std", "grad_norm", "knn_acc1"};
+    bool has_labels = sl_method_info(run->settings.trainer.method)->has_labels;
+    const char *const per_width[] = {
+        "loss",    "distill",   has_labels ? "train_acc" : "contrast_acc",
+        "emb_std", "grad_norm", "knn_acc1"};
     char names[SL_COUNT(first) + SL_WIDTHS_MAX * SL_COUNT(per_width)][48];
     const char *columns[SL_COUNT(names)];
     int n = 0;

@@ -34,6 +34,10 @@ static void say_run(const struct api_run *run)
 {
     const struct sl_trainer_config *trainer = &run->settings.trainer;
     char joins[64] = "";
+    char queue[48] = "";
+    if (sl_method_info(trainer->method)->has_queue) {
+        (void)snprintf(queue, sizeof queue, "; queue %lld", (long long)trainer->queue);
+    }
     bool several = run->net->widths.n > 1 && trainer->total_steps > 0;
     if (several && trainer->slow_start_step > 0) {
         (void)snprintf(joins, sizeof joins, "; sub-networks join at step %lld",
@@ -42,12 +46,11 @@ static void say_run(const struct api_run *run)
         (void)snprintf(joins, sizeof joins, "; all widths train from the start");
     }
     sl_log(SL_LOG_INFO,
-           "run:    %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g; queue "
-           "%lld%s",
-           (long long)trainer->total_steps, plural((double)trainer->total_steps),
-           run->settings.epochs, plural(run->settings.epochs),
-           (long long)run->settings.steps_per_epoch, trainer->batch,
-           plural(trainer->batch), trainer->lr.peak, (long long)trainer->queue, joins);
+           "run:    %s, %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g%s%s",
+           sl_method_info(trainer->method)->name, (long long)trainer->total_steps,
+           plural((double)trainer->total_steps), run->settings.epochs,
+           plural(run->settings.epochs), (long long)run->settings.steps_per_epoch,
+           trainer->batch, plural(trainer->batch), trainer->lr.peak, queue, joins);
 }
 
 void api_run_say_start(const struct api_run *run)
@@ -129,13 +132,14 @@ static double forward_seconds(const struct api_run *run, int width)
 
 double api_run_estimate(struct api_run *run)
 {
-    /* Keys take one forward of the full width; a width's forward and backward about three
-     * and a half. */
-    double keys = forward_seconds(run, 0);
-    double full = keys + 3.5 * keys;
+    /* Keys take a forward of the full width each; a width's forward and backward about
+     * three and a half. */
+    const struct sl_method_info *info = sl_method_info(run->settings.trainer.method);
+    double width = 3.5 * info->n_queries;
+    double full = (info->n_keys + width) * forward_seconds(run, 0);
     double all = full;
     for (int i = 1; i < run->net->widths.n; i++) {
-        all += 3.5 * forward_seconds(run, i);
+        all += width * forward_seconds(run, i);
     }
     run->join_factor = full > 0.0 ? all / full : 1.0;
     int64_t done = sl_trainer_steps(run->trainer);
@@ -187,13 +191,18 @@ void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *
     sl_text_add(&text, "epoch %.4g/%.4g  step %lld  lr %.3g  loss by width (chance %.2f)",
                 api_run_epoch(run, sl_trainer_steps(run->trainer)), run->settings.epochs,
                 (long long)sl_trainer_steps(run->trainer), numbers->lr,
-                log(1.0 + (double)run->settings.trainer.queue));
+                sl_trainer_chance(&run->settings.trainer, run->net));
     for (int i = 0; i < numbers->active; i++) {
         sl_text_add(&text, " %.3f", numbers->width[i].loss);
     }
-    sl_text_add(&text, "  spread");
+    bool has_labels = sl_method_info(run->settings.trainer.method)->has_labels;
+    sl_text_add(&text, has_labels ? "  right in training" : "  spread");
     for (int i = 0; i < numbers->active; i++) {
-        sl_text_add(&text, " %.2f", numbers->width[i].emb_std);
+        if (has_labels) {
+            sl_text_add(&text, " %.1f%%", 100.0 * numbers->width[i].contrast_acc);
+        } else {
+            sl_text_add(&text, " %.2f", numbers->width[i].emb_std);
+        }
     }
     if (knn != NULL) {
         sl_text_add(&text, "  kNN");

@@ -11,8 +11,6 @@
 
 enum {
     LARGE_SIDE_DEFAULT = 224,
-    SHORT_RUN_STEPS = 20000, /* below it the key encoder follows faster */
-    QUEUE_MOST = 65536,
     GRAD_EVERY = 100 /* as published (spec 12.1) */
 };
 
@@ -226,13 +224,11 @@ static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *co
         .block = strcmp(sl_conf_text(conf, "block"), "slimclr-cifar") == 0
                      ? SL_BLOCK_SLIMCLR_CIFAR
                      : SL_BLOCK_BASIC,
-        .head = strcmp(sl_conf_text(conf, "head"), "linear") == 0 ? SL_HEAD_LINEAR
-                                                                  : SL_HEAD_MLP,
-        .dim = (int)sl_conf_int(conf, "moco-dim"),
         .head_init = strcmp(start, "paper") == 0    ? SL_HEAD_INIT_PAPER
                      : strcmp(start, "fan-in") == 0 ? SL_HEAD_INIT_FAN_IN
                                                     : SL_HEAD_INIT_AUTO,
     };
+    api_settings_head(conf, resnet);
     return sl_widths_parse(err, sl_conf_text(conf, "widths"), true, "--widths",
                            &resnet->widths);
 }
@@ -262,11 +258,42 @@ static enum sl_status resolve_net(struct sl_error *err, struct sl_conf *conf,
 
 /* ---- the views --------------------------------------------------------------------- */
 
+/* What the second view has of its own; by default, unless the recipe says otherwise, what
+ * the first has. */
+static enum sl_status resolve_second_view(struct sl_error *err, struct sl_conf *conf,
+                                          struct sl_recipe *recipe)
+{
+    const struct {
+        const char *key;
+        float first;
+        float *field;
+    } fields[] = {
+        {"aug-blur-2", recipe->blur_p, &recipe->second_blur_p},
+        {"aug-solarise-2", recipe->solarise_p, &recipe->second_solarise_p},
+    };
+    for (int i = 0; i < SL_COUNT(fields); i++) {
+        if (!recipe->random) {
+            if (!sl_conf_is_auto(conf, fields[i].key)) {
+                return SL_FAIL(err, SL_ERROR_USAGE,
+                               "--%s contradicts --aug none; leave one out",
+                               fields[i].key);
+            }
+            continue;
+        }
+        double own = (double)(recipe->second ? *fields[i].field : fields[i].first);
+        SL_TRY(api_default_real(err, conf, fields[i].key, own));
+        *fields[i].field = (float)sl_conf_real(conf, fields[i].key);
+    }
+    recipe->second = recipe->random;
+    return SL_OK;
+}
+
 static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
                                    struct sl_recipe *recipe)
 {
     float mean[3] = {0};
     float std[3] = {0};
+    SL_TRY(api_settings_aug(err, conf));
     SL_TRY(channel_numbers(err, conf, "mean", false, mean));
     SL_TRY(channel_numbers(err, conf, "std", true, std));
     SL_TRY(sl_recipe_named(err, sl_conf_text(conf, "aug"),
@@ -297,31 +324,10 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
             *fields[i].field = (float)sl_conf_real(conf, fields[i].key);
         }
     }
-    return SL_OK;
+    return resolve_second_view(err, conf, recipe);
 }
 
 /* ---- the run ----------------------------------------------------------------------- */
-
-static enum sl_distill distill_of(const char *word)
-{
-    static const struct {
-        const char *word;
-        enum sl_distill kind;
-    } kinds[] = {
-        {"seed", SL_DISTILL_SEED},
-        {"inplace", SL_DISTILL_INPLACE},
-        {"mse-embedding", SL_DISTILL_MSE_EMBEDDING},
-        {"mse-logits", SL_DISTILL_MSE_LOGITS},
-        {"atkd", SL_DISTILL_ATKD},
-        {"dkd", SL_DISTILL_DKD},
-    };
-    for (int i = 0; i < SL_COUNT(kinds); i++) {
-        if (strcmp(kinds[i].word, word) == 0) {
-            return kinds[i].kind;
-        }
-    }
-    return SL_DISTILL_NONE;
-}
 
 /* "off", "on", "every=N" or N, as steps between measures; 0 = none. */
 static enum sl_status parse_grad_diag(struct sl_error *err, const char *text,
@@ -340,14 +346,6 @@ static enum sl_status parse_grad_diag(struct sl_error *err, const char *text,
                        text, (int)GRAD_EVERY);
     }
     return SL_OK;
-}
-
-/* The largest multiple of the batch up to min(65536, N/4), at least one batch. */
-static int64_t queue_length(int64_t count, int64_t batch)
-{
-    int64_t most = count > 0 && count / 4 < QUEUE_MOST ? count / 4 : QUEUE_MOST;
-    int64_t queue = most / batch * batch;
-    return queue >= batch ? queue : batch;
 }
 
 static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
@@ -373,37 +371,6 @@ static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
     return SL_OK;
 }
 
-static enum sl_status resolve_moco(struct sl_error *err, struct sl_conf *conf,
-                                   const struct api_pictures *pictures, bool small,
-                                   struct api_settings *settings)
-{
-    struct sl_trainer_config *trainer = &settings->trainer;
-    int64_t batch = sl_conf_int(conf, "batch-size");
-    if (sl_conf_is_auto(conf, "moco-k")) {
-        SL_TRY(
-            api_resolve_int(err, conf, "moco-k", queue_length(pictures->count, batch)));
-    }
-    trainer->queue = sl_conf_int(conf, "moco-k");
-    if (trainer->queue % batch != 0) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--moco-k %lld: not a multiple of the batch size %lld; take %lld",
-                       (long long)trainer->queue, (long long)batch,
-                       (long long)((trainer->queue / batch + 1) * batch));
-    }
-    bool is_short = trainer->total_steps < SHORT_RUN_STEPS && pictures->count > 0;
-    SL_TRY(api_default_real(err, conf, "moco-m", is_short ? 0.99 : 0.999));
-    SL_TRY(api_default_real(err, conf, "moco-t", small ? 0.1 : 0.2));
-    trainer->ema_momentum = sl_conf_real(conf, "moco-m");
-    trainer->temperature = sl_conf_real(conf, "moco-t");
-    trainer->bn_splits = (int)sl_conf_int(conf, "bn-splits");
-    if (batch % trainer->bn_splits != 0) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--bn-splits %d: does not divide the batch size %lld",
-                       trainer->bn_splits, (long long)batch);
-    }
-    return SL_OK;
-}
-
 enum sl_status api_settings_view(struct sl_error *err, struct sl_conf *conf,
                                  const struct api_pictures *pictures,
                                  struct sl_recipe *recipe)
@@ -419,26 +386,16 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
 {
     *settings = (struct api_settings){0};
     struct sl_trainer_config *trainer = &settings->trainer;
-    trainer->method = sl_method_find(sl_conf_text(conf, "method"));
-    SL_ASSERT(trainer->method != NULL); /* the key's choices are the methods */
     SL_TRY(api_precision(err, conf, device, &trainer->type));
     SL_TRY(resolve_net(err, conf, pictures));
+    SL_TRY(resolve_length(err, conf, pictures, settings));
+    SL_TRY(api_settings_method(err, conf, pictures, trainer));
     SL_TRY(fill_resnet(err, conf, &settings->resnet));
     SL_TRY(resolve_view(err, conf, &settings->recipe));
-    SL_TRY(resolve_length(err, conf, pictures, settings));
-    bool small = settings->resnet.image_size <= API_SMALL_SIDE;
     SL_TRY(api_settings_rates(err, conf, pictures, settings));
-    SL_TRY(resolve_moco(err, conf, pictures, small, settings));
 
     trainer->batch = (int)sl_conf_int(conf, "batch-size");
     trainer->seed = (uint64_t)sl_conf_int(conf, "seed");
-    trainer->distill = distill_of(sl_conf_text(conf, "distill"));
-    trainer->teachers = strcmp(sl_conf_text(conf, "teachers"), "all-larger") == 0
-                            ? SL_TEACHERS_ALL_LARGER
-                            : SL_TEACHERS_FULL;
-    trainer->distill_weight =
-        trainer->distill == SL_DISTILL_NONE ? 0.0 : sl_conf_real(conf, "distill-weight");
-    trainer->distill_temperature = sl_conf_real(conf, "distill-temp");
     trainer->skip_nonfinite = (int)sl_conf_int(conf, "skip-nonfinite");
     trainer->update = strcmp(sl_conf_text(conf, "update"), "per-width") == 0
                           ? SL_UPDATE_PER_WIDTH

@@ -258,13 +258,18 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
     n = add_metric(values, n, seconds > 0.0 ? run->window_waited / seconds : 0.0,
                    "data_wait");
     n = add_metric(values, n, numbers->loss, "loss");
-    n = add_metric(values, n, log(1.0 + (double)run->settings.trainer.queue), "chance");
+    n = add_metric(values, n, sl_trainer_chance(&run->settings.trainer, run->net),
+                   "chance");
+    bool has_labels = sl_method_info(run->settings.trainer.method)->has_labels;
     for (int i = 0; i < numbers->active; i++) {
         const struct sl_width_numbers *w = &numbers->width[i];
         n = add_width_metric(run, values, n, w->loss, "loss", i);
         n = add_width_metric(run, values, n, w->distill, "distill", i);
-        n = add_width_metric(run, values, n, w->contrast_acc, "contrast_acc", i);
-        n = add_width_metric(run, values, n, w->emb_std, "emb_std", i);
+        n = add_width_metric(run, values, n, w->contrast_acc,
+                             has_labels ? "train_acc" : "contrast_acc", i);
+        if (!has_labels) {
+            n = add_width_metric(run, values, n, w->emb_std, "emb_std", i);
+        }
         n = add_width_metric(run, values, n, w->grad_norm, "grad_norm", i);
     }
     for (int i = 0; knn != NULL && i < run->net->widths.n; i++) {
@@ -277,7 +282,7 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
     if (run->events != NULL) {
         SL_TRY(sl_events_write(err, run->events, values, n));
     }
-    return numbers->skipped ? SL_OK : watch_collapse(err, run, numbers);
+    return numbers->skipped || has_labels ? SL_OK : watch_collapse(err, run, numbers);
 }
 
 /* The steps still to do, in steps as dear as the present one: those after the join of the
@@ -314,7 +319,7 @@ static void report_progress(struct api_run *run, const struct sl_step_numbers *n
         .epoch = api_run_epoch(run, step),
         .epochs = run->settings.epochs,
         .loss = numbers->width[0].loss,
-        .chance = log(1.0 + (double)trainer->queue),
+        .chance = sl_trainer_chance(trainer, run->net),
         .images_per_sec = run->rate,
         .eta_s =
             run->rate > 0.0 ? steps_left(run, step) * trainer->batch / run->rate : 0.0,

@@ -7,11 +7,26 @@
 
 enum { STEPS_MOST = 1000, WARM_STEPS = 1 };
 
+/* Columns that a row of logits is computed for; a classifier's belong to the net. */
+static double logit_columns(const struct sl_trainer_config *config)
+{
+    const struct sl_method_info *info = sl_method_info(config->method);
+    if (info->has_queue) {
+        return (double)config->queue;
+    }
+    if (info->has_labels) {
+        return 0.0;
+    }
+    return info->has_target ? config->batch : (double)info->n_queries * config->batch;
+}
+
 /* Multiply-adds of one step. Backward costs a width twice its forward, but for the first
  * layer, which has no gradient towards the pictures. */
 static double step_macs(const struct sl_trainer_config *config, const struct sl_net *net)
 {
+    const struct sl_method_info *info = sl_method_info(config->method);
     double total = 0.0;
+    double rows = (double)info->n_queries * config->batch;
     int64_t params = 0;
     int64_t macs = 0;
     double dim = (double)sl_net_channels(net, net->embedding, 0);
@@ -19,13 +34,11 @@ static double step_macs(const struct sl_trainer_config *config, const struct sl_
         int64_t first = 0;
         sl_net_cost(net, net->embedding, i, &params, &macs);
         sl_net_cost(net, net->ops[0].dst, i, &params, &first);
-        total += (3.0 * (double)macs - (double)first) * config->batch;
-        total += 2.0 * dim * (double)config->queue * config->batch;
-        if (i == 0) {
-            total += (double)macs * config->batch;
-        }
+        total += (3.0 * (double)macs - (double)first) * rows;
+        total += 2.0 * dim * logit_columns(config) * rows;
     }
-    return total;
+    sl_net_cost(net, net->projection, 0, &params, &macs);
+    return total + (double)macs * info->n_keys * config->batch;
 }
 
 enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_config *config,
@@ -35,6 +48,7 @@ enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_confi
     enum sl_status status = SL_OK;
     struct sl_trainer *trainer = NULL;
     float *views[2] = {NULL, NULL};
+    int32_t *labels = NULL;
     double *times = NULL;
     double *parts[SL_WIDTHS_MAX + 2] = {NULL};
     int n_widths = net->widths.n;
@@ -51,6 +65,10 @@ enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_confi
         SL_TRY_OUT(sl_heap_alloc(err, "views", count, sizeof(float), &views[v]));
         sl_rng_fill_normal(config->seed, SL_RNG_TEST, (uint32_t)v, 1.0F, count, views[v]);
     }
+    SL_TRY_OUT(sl_heap_alloc(err, "labels", config->batch, sizeof *labels, &labels));
+    for (int32_t i = 0; i < config->batch; i++) {
+        labels[i] = i % (int32_t)sl_net_channels(net, net->embedding, 0);
+    }
     SL_TRY_OUT(sl_heap_alloc(err, "times", steps, sizeof *times, &times));
     for (int i = 0; i < n_widths + 2; i++) {
         SL_TRY_OUT(sl_heap_alloc(err, "times", steps, sizeof(double), &parts[i]));
@@ -58,8 +76,10 @@ enum sl_status sl_bench_step(struct sl_error *err, const struct sl_trainer_confi
     double begun = sl_clock();
     SL_TRY_OUT(sl_trainer_create(err, config, net, device, &trainer));
     for (int i = 0; i < WARM_STEPS + steps; i++) {
-        const struct sl_batch batch = {
-            .views = {views[0], views[1]}, .rows = config->batch, .step = i};
+        const struct sl_batch batch = {.views = {views[0], views[1]},
+                                       .labels = labels,
+                                       .rows = config->batch,
+                                       .step = i};
         struct sl_step_numbers numbers;
         double start = sl_clock();
         SL_TRY_OUT(sl_trainer_step(err, trainer, &batch, &numbers));
@@ -92,6 +112,7 @@ out:
     for (int v = 0; v < 2; v++) {
         sl_heap_free(views[v]);
     }
+    sl_heap_free(labels);
     sl_heap_free(times);
     for (int i = 0; i < SL_COUNT(parts); i++) {
         sl_heap_free(parts[i]);

@@ -23,6 +23,60 @@ enum { NARROW_MAX = 64 * 1024 * 1024 };
 
 /* ---- recipes ----------------------------------------------------------------------- */
 
+/* The published recipes of the methods (spec section 7). */
+static const struct method_recipe {
+    const char *name;
+    float crop_min, jitter_p, strengths[4], grey_p; /* brightness … hue */
+    float blur_p[2], solarise_p[2];                 /* of the first and second view */
+} method_recipes[] = {
+    {"mocov2", 0.2F, 0.8F, {0.4F, 0.4F, 0.4F, 0.1F}, 0.2F, {0.5F, 0.5F}, {0.0F, 0.0F}},
+    {"mocov3", 0.2F, 0.8F, {0.4F, 0.4F, 0.2F, 0.1F}, 0.2F, {1.0F, 0.1F}, {0.0F, 0.2F}},
+    {"simclr", 0.08F, 0.8F, {0.8F, 0.8F, 0.8F, 0.2F}, 0.2F, {0.5F, 0.5F}, {0.0F, 0.0F}},
+    {"supervised",
+     0.08F,
+     1.0F,
+     {0.4F, 0.4F, 0.4F, 0.0F},
+     0.0F,
+     {0.0F, 0.0F},
+     {0.0F, 0.0F}},
+};
+
+static enum sl_status method_recipe(struct sl_error *err, const char *name, bool small,
+                                    struct sl_recipe *recipe)
+{
+    const struct method_recipe *own = NULL;
+    for (int i = 0; i < SL_COUNT(method_recipes); i++) {
+        if (strcmp(method_recipes[i].name, name) == 0) {
+            own = &method_recipes[i];
+        }
+    }
+    if (own == NULL) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "aug: no augmentation is called '%s'; it is mocov2, mocov3, "
+                       "simclr, supervised or none",
+                       name);
+    }
+    recipe->random = true;
+    recipe->crop_min = own->crop_min;
+    recipe->crop_max = 1.0F;
+    recipe->jitter_p = own->jitter_p;
+    recipe->brightness = own->strengths[0];
+    recipe->contrast = own->strengths[1];
+    recipe->saturation = own->strengths[2];
+    recipe->hue = own->strengths[3];
+    recipe->grey_p = own->grey_p;
+    recipe->blur_p = small ? 0.0F : own->blur_p[0];
+    recipe->second_blur_p = small ? 0.0F : own->blur_p[1];
+    recipe->blur_min = 0.1F;
+    recipe->blur_max = 2.0F;
+    recipe->solarise_p = own->solarise_p[0];
+    recipe->second_solarise_p = own->solarise_p[1];
+    recipe->second =
+        own->blur_p[0] != own->blur_p[1] || own->solarise_p[0] != own->solarise_p[1];
+    recipe->flip_p = 0.5F;
+    return SL_OK;
+}
+
 enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
                                const float mean[3], const float std[3],
                                struct sl_recipe *recipe)
@@ -41,22 +95,7 @@ enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
         recipe->resize_short = size > SMALL_SIDE ? (8 * size + 3) / 7 : 0;
         return SL_OK;
     }
-    if (strcmp(name, "mocov2") != 0) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "aug: no augmentation is called '%s'; it is mocov2 or none", name);
-    }
-    recipe->random = true;
-    recipe->crop_min = 0.2f;
-    recipe->crop_max = 1.0f;
-    recipe->jitter_p = 0.8f;
-    recipe->brightness = recipe->contrast = recipe->saturation = 0.4f;
-    recipe->hue = 0.1f;
-    recipe->grey_p = 0.2f;
-    recipe->blur_p = size > SMALL_SIDE ? 0.5f : 0.0f;
-    recipe->blur_min = 0.1f;
-    recipe->blur_max = 2.0f;
-    recipe->flip_p = 0.5f;
-    return SL_OK;
+    return method_recipe(err, name, size <= SMALL_SIDE, recipe);
 }
 
 /* ---- the random view --------------------------------------------------------------- */
@@ -172,10 +211,12 @@ struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int widt
     draw.values[3] =
         (float)sl_rng_between(&rng, -(double)recipe->hue, (double)recipe->hue);
     draw.has_grey = chance(&rng, recipe->grey_p);
-    draw.has_blur = chance(&rng, recipe->blur_p);
+    bool own = recipe->second && view == 1;
+    draw.has_blur = chance(&rng, own ? recipe->second_blur_p : recipe->blur_p);
     draw.radius =
         (float)sl_rng_between(&rng, (double)recipe->blur_min, (double)recipe->blur_max);
-    draw.has_solarise = chance(&rng, recipe->solarise_p);
+    draw.has_solarise =
+        chance(&rng, own ? recipe->second_solarise_p : recipe->solarise_p);
     draw.mirrored = chance(&rng, recipe->flip_p);
     return draw;
 }

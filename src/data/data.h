@@ -217,6 +217,8 @@ struct sl_recipe {
     float grey_p;
     float blur_p, blur_min, blur_max;
     float solarise_p;
+    bool second; /* view 1 has its own two of these: */
+    float second_blur_p, second_solarise_p;
     float flip_p;
     float mean[3], std[3];
     /* evaluation view: above 64 px short side to resize_short then centre crop; at or
@@ -224,11 +226,16 @@ struct sl_recipe {
      * they are */
     int resize_short;
 };
-/* `name`: "mocov2", "none" (crop without jitter… = plain resize, no randomness) or
+/* `name`: a method's, "none" (crop without jitter… = plain resize, no randomness) or
  * "eval". Small pictures (size <= 64) go without blur (interface.md). crop_min < 0 = the
- * recipe's own. mocov2: RRC 0.2-1, CJ(.4,.4,.4,.1) p .8, grey .2, blur .5 sigma 0.1-2,
- * flip .5. Three channels. SL_ERROR_USAGE for an unknown name. Caller may change fields
- * after. */
+ * recipe's own. Those of spec section 7, flip .5 and blur's sigma 0.1-2 in all:
+ *   mocov2      RRC 0.2-1, CJ(.4,.4,.4,.1) p .8, grey .2, blur .5
+ *   mocov3      RRC 0.2-1, CJ(.4,.4,.2,.1) p .8, grey .2, blur 1, second view blur .1 and
+ *               solarise .2
+ *   simclr      RRC 0.08-1, CJ(.8,.8,.8,.2) p .8, grey .2, blur .5
+ *   supervised  RRC 0.08-1, CJ(.4,.4,.4,0) always, and no lighting, which changes pixels
+ *               by less than they are rounded
+ * Three channels. SL_ERROR_USAGE for an unknown name. Caller may change fields after. */
 enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
                                const float mean[3], const float std[3],
                                struct sl_recipe *recipe);

@@ -193,6 +193,8 @@ struct sl_method_info {
     const char *about; /* one line for people */
     int n_views;       /* views of a picture that a batch must hold */
     enum sl_head head; /* that the net must have (MLP: or LINEAR) */
+    int n_queries;     /* passes with a gradient of each width in a step */
+    int n_keys;        /* passes of the target in a step */
     bool has_target;   /* an averaged copy of the network makes keys */
     bool has_queue;    /* of old keys: the negatives */
     bool has_labels;   /* learns from the batch's labels, not from a contrast of views */

@@ -271,6 +271,8 @@ const struct sl_method sl_mocov2 = {
                       "(SlimCLR-MoCo v2)",
              .n_views = 2,
              .head = SL_HEAD_MLP,
+             .n_queries = 1,
+             .n_keys = 1,
              .has_target = true,
              .has_queue = true},
     .own_size = sizeof(struct mocov2),

@@ -225,6 +225,8 @@ const struct sl_method sl_mocov3 = {
                       "(SlimCLR-MoCo v3)",
              .n_views = 2,
              .head = SL_HEAD_MOCOV3,
+             .n_queries = DIRECTIONS,
+             .n_keys = DIRECTIONS,
              .has_target = true},
     .own_size = sizeof(struct mocov3),
     .n_pictures = 2,

@@ -225,7 +225,8 @@ const struct sl_method sl_simclr = {
              .about = "contrast of two views among all views of the batch (slimmable "
                       "SimCLR)",
              .n_views = VIEWS,
-             .head = SL_HEAD_SIMCLR},
+             .head = SL_HEAD_SIMCLR,
+             .n_queries = VIEWS},
     .own_size = sizeof(struct simclr),
     .n_pictures = VIEWS,
     .n_passes = VIEWS,

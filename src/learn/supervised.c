@@ -148,6 +148,7 @@ const struct sl_method sl_supervised = {
              .about = "cross-entropy with the labels at every width (the control)",
              .n_views = 1,
              .head = SL_HEAD_CLASSIFIER,
+             .n_queries = 1,
              .has_labels = true},
     .own_size = sizeof(struct supervised),
     .n_pictures = 1,

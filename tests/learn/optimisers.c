@@ -25,7 +25,7 @@ static struct sl_net *small_net(void)
     int features = sl_net_avgpool(net, "pool", x);
     x = sl_net_linear(net, "linear", features, classes, true, SL_INIT_FAN_IN,
                       SL_INIT_FAN_IN);
-    kit_ok(sl_net_finish(&err, net, features, x), &err);
+    kit_ok(sl_net_finish(&err, net, features, x, x), &err);
     assert_int_equal(net->total, GOLDEN_TOTAL);
     return net;
 }
