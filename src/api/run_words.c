@@ -46,11 +46,11 @@ static void say_run(const struct api_run *run)
         (void)snprintf(joins, sizeof joins, "; all widths train from the start");
     }
     sl_log(SL_LOG_INFO,
-           "run:    %s, %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g%s%s",
-           sl_method_info(trainer->method)->name, (long long)trainer->total_steps,
-           plural((double)trainer->total_steps), run->settings.epochs,
-           plural(run->settings.epochs), (long long)run->settings.steps_per_epoch,
-           trainer->batch, plural(trainer->batch), trainer->lr.peak, queue, joins);
+           "run:    %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g%s%s",
+           (long long)trainer->total_steps, plural((double)trainer->total_steps),
+           run->settings.epochs, plural(run->settings.epochs),
+           (long long)run->settings.steps_per_epoch, trainer->batch,
+           plural(trainer->batch), trainer->lr.peak, queue, joins);
 }
 
 void api_run_say_start(const struct api_run *run)
@@ -68,9 +68,10 @@ void api_run_say_start(const struct api_run *run)
     struct sl_trainer_memory memory = sl_trainer_memory(run->trainer);
     sl_log(SL_LOG_INFO, "data:   %s: %lld pictures (%s)", run->data[0],
            (long long)sl_source_count(run->source), sl_source_kind(run->source));
-    sl_log(SL_LOG_INFO, "net:    %s at width%s %s, %d px, %s stem",
+    sl_log(SL_LOG_INFO, "net:    %s at width%s %s, %d px, %s stem, taught by %s",
            sl_conf_text(run->conf, "arch"), plural(run->net->widths.n), widths,
-           run->settings.resnet.image_size, sl_conf_text(run->conf, "stem"));
+           run->settings.resnet.image_size, sl_conf_text(run->conf, "stem"),
+           sl_method_info(run->settings.trainer.method)->name);
     api_say_uneven(run->net, sl_conf_text(run->conf, "arch"));
     say_run(run);
     sl_log(SL_LOG_INFO,

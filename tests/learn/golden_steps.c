@@ -4,7 +4,8 @@
  * four widths) against PyTorch: tools/golden.py computed the files in tests/golden from
  * the same keyed start and batches. Every case crosses the end of slow start; together
  * they cover each form of distillation that a method has, on each backend. MoCo v2's are
- * in method.c. Per tensor max|a-b| <= 1e-4 max|b| + 1e-6.
+ * in method.c. Per tensor max|a-b| <= 1e-4 max|b| + 1e-6. And the derivative of the whole
+ * objective along the gradient, by finite differences, is the gradient's length.
  */
 #include "learn/learn.h"
 #include "netkit.h"
@@ -68,7 +69,7 @@ static struct sl_net *net_for(const struct sl_method_info *method)
 }
 
 static void run_start(struct run *run, const char *device, const struct golden_case *c,
-                      uint64_t seed)
+                      uint64_t seed, bool differences)
 {
     struct sl_error err = {0};
     const struct sl_method *method = sl_method_find(c->method);
@@ -95,6 +96,13 @@ static void run_start(struct run *run, const char *device, const struct golden_c
         .distill_weight = c->alpha,
         .distill_temperature = c->tau,
     };
+    if (differences) {
+        /* Keys that do not move with the parameters, and nothing but the gradient in the
+         * slots. */
+        config.ema_momentum = 1.0;
+        config.slow_start_step = 0;
+        config.optim.weight_decay = 0.0;
+    }
     sl_width_weights_of(SL_WEIGHTS_DOMINANT, &run->net->widths, config.width_weights);
     kit_ok(sl_trainer_create(&err, &config, run->net, &run->device, &run->trainer), &err);
     kit_ok(sl_trainer_state(&err, run->trainer, &run->state), &err);
@@ -108,13 +116,13 @@ static void run_end(struct run *run)
     sl_device_close(&run->device);
 }
 
-static void run_steps(struct run *run, uint64_t seed)
+static void run_steps(struct run *run, uint64_t seed, int n)
 {
     static float views[2][PICTURES];
     struct sl_error err = {0};
     int32_t labels[BATCH];
 
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < n; step++) {
         for (uint32_t view = 0; view < 2; view++) {
             sl_rng_fill_normal(seed, SL_RNG_TEST, 2 * (uint32_t)step + view, 1.0f,
                                PICTURES, views[view]);
@@ -222,8 +230,8 @@ static void compare_case(const char *device, const struct golden_case *c)
     memcpy(golden, at, sizeof *golden);
     at += sizeof *golden;
     const uint64_t seed = (uint64_t)golden[0];
-    run_start(&run, device, c, seed);
-    run_steps(&run, seed);
+    run_start(&run, device, c, seed, false);
+    run_steps(&run, seed, STEPS);
     for (const char *line = names; *line != '\0'; line = strchr(line, '\n') + 1) {
         int count;
         assert_int_equal(sscanf(line, "%127s %d", name, &count), 2);
@@ -279,11 +287,72 @@ static void test_golden_cpu(void **state)
     skip();
 }
 
+/* ---- finite differences ------------------------------------------------------------ */
+
+/* The objective of the first step from parameters moved by `step` along a direction
+ * (NULL: not moved); the step's gradient goes to `gradient` where it is wanted. */
+static double objective_at(const struct golden_case *c, const float *direction,
+                           double step, float *gradient)
+{
+    const uint64_t seed = 4;
+    struct run run;
+
+    run_start(&run, "ref", c, seed, true);
+    float *weight = sl_trainer_params(run.trainer)->weight;
+    for (int64_t i = 0; direction != NULL && i < run.net->total; i++) {
+        weight[i] = (float)((double)weight[i] + step * (double)direction[i]);
+    }
+    run_steps(&run, seed, 1);
+    const struct sl_net *net = run.net;
+    for (int i = 0; gradient != NULL && i < net->n_params; i++) {
+        char name[SL_NAME_MAX + 8];
+        snprintf(name, sizeof name, "slot.%s", net->params[i].name);
+        const struct sl_named *item = sl_named_find(&run.state, name);
+        assert_non_null(item);
+        memcpy(gradient + net->params[i].offset, item->tensor.data,
+               (size_t)net->params[i].count * sizeof *gradient);
+    }
+    double loss = run.numbers[0].loss;
+    run_end(&run);
+    return loss;
+}
+
+static void test_finite_differences(void **state)
+{
+    static const char *const methods[] = {"mocov3", "simclr", "supervised"};
+    static float gradient[1 << 16];
+    (void)state;
+
+    for (int m = 0; m < SL_COUNT(methods); m++) {
+        const struct golden_case c = {.method = methods[m], .distill = SL_DISTILL_NONE};
+        struct sl_net *net = net_for(sl_method_info(sl_method_find(c.method)));
+        const int64_t n = net->total;
+        assert_true(n <= SL_COUNT(gradient));
+        sl_net_destroy(net);
+        double squares = 0.0;
+        (void)objective_at(&c, NULL, 0.0, gradient);
+        for (int64_t i = 0; i < n; i++) {
+            squares += (double)gradient[i] * (double)gradient[i];
+        }
+        const double length = sqrt(squares), step = 1e-4;
+        assert_true(length > 1e-2);
+        for (int64_t i = 0; i < n; i++) {
+            gradient[i] = (float)((double)gradient[i] / length);
+        }
+        double slope = (objective_at(&c, gradient, step, NULL) -
+                        objective_at(&c, gradient, -step, NULL)) /
+                       (2.0 * step);
+        print_message("%s: slope %.6g, gradient %.6g\n", c.method, slope, length);
+        assert_true(fabs(slope - length) <= 5e-3 * length);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_ref),
         cmocka_unit_test(test_golden_cpu),
+        cmocka_unit_test(test_finite_differences),
     };
     return cmocka_run_group_tests_name("golden_steps", tests, NULL, NULL);
 }

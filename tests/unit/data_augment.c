@@ -373,6 +373,39 @@ static void test_draw_bounds(void **state)
     }
 }
 
+/* The two views of MoCo v3: one is always blurred, the other seldom, but solarised at
+ * times; of the other recipes both views have the same chances. */
+static void test_second_view(void **state)
+{
+    enum { N = 4000 };
+    static const struct {
+        const char *name;
+        double blur[2], solarise[2];
+    } cases[] = {{"mocov3", {1.0, 0.1}, {0.0, 0.2}},
+                 {"simclr", {0.5, 0.5}, {0.0, 0.0}},
+                 {"supervised", {0.0, 0.0}, {0.0, 0.0}}};
+    (void)state;
+    for (int c = 0; c < SL_COUNT(cases); c++) {
+        struct sl_recipe recipe = recipe_of(cases[c].name, 224);
+        for (uint32_t view = 0; view < 2; view++) {
+            double blurred = 0, solarised = 0;
+            for (uint32_t i = 0; i < N; i++) {
+                struct sl_draw draw = sl_draw_view(&recipe, 240, 250, 1, 0, i, view);
+                blurred += draw.has_blur ? 1.0 / N : 0.0;
+                solarised += draw.has_solarise ? 1.0 / N : 0.0;
+            }
+            assert_true(fabs(blurred - cases[c].blur[view]) < 0.03);
+            assert_true(fabs(solarised - cases[c].solarise[view]) < 0.03);
+        }
+    }
+    assert_float_equal(recipe_of("mocov3", 224).saturation, 0.2, 1e-7);
+    assert_float_equal(recipe_of("mocov3", 32).second_blur_p, 0, 0);
+    assert_float_equal(recipe_of("simclr", 224).crop_min, 0.08, 1e-7);
+    assert_float_equal(recipe_of("simclr", 224).hue, 0.2, 1e-7);
+    assert_float_equal(recipe_of("supervised", 224).jitter_p, 1, 0);
+    assert_float_equal(recipe_of("supervised", 224).hue, 0, 0);
+}
+
 /* ---- whole views against torchvision ----------------------------------------------- */
 
 /* views.txt: FILE MAX SAMPLE VIEW a line: what torchvision makes of picture.ppm with the
@@ -500,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_crops_are_uniform),
         cmocka_unit_test(test_jitter_is_uniform),
         cmocka_unit_test(test_draw_bounds),
+        cmocka_unit_test(test_second_view),
         cmocka_unit_test(test_views_are_torchvisions),
         cmocka_unit_test(test_eval_views),
         cmocka_unit_test(test_sampler),
