@@ -186,9 +186,10 @@ int cmd_demo(int argc, char **argv)
     code = code == 0 ? judge("eval knn", run, false, &after) : code;
     code = code == 0 ? judge("eval linear", run, false, &linear) : code;
     code = code == 0 ? time_widths(run, best) : code;
-    code = code == 0 ? make_page(run, page, sizeof page) : code;
     if (code == 0) {
-        print_table(run, page, &before, &after, &linear, best);
+        code = make_page(run, page, sizeof page);
+        print_table(run, code == 0 ? page : "could not be made", &before, &after, &linear,
+                    best);
     }
     return code;
 }

@@ -72,7 +72,11 @@ static enum sl_status add_image(struct sl_error *err, struct report *report,
                                 const struct sl_image *image, const char *alt)
 {
     struct sl_text png = {0};
-    SL_TRY(sl_png_encode(err, image, &png));
+    enum sl_status status = sl_png_encode(err, image, &png);
+    if (status != SL_OK) {
+        sl_text_finish(&png);
+        return status;
+    }
     sl_text_add(&report->page, "<img width=\"%d\" height=\"%d\" alt=\"", image->width,
                 image->height);
     sl_markup_add(&report->page, alt);
@@ -120,8 +124,23 @@ out:
     return status;
 }
 
+/* What the data or their pictures lack is said on the page; a lack of memory ends it. */
+static enum sl_status settle(struct sl_error *err, struct report *report,
+                             enum sl_status status, const struct sl_error *problem)
+{
+    if (status == SL_ERROR_RUN) {
+        *err = *problem;
+        return status;
+    }
+    if (status != SL_OK) {
+        report_gap(report, problem->text, NULL);
+    }
+    return SL_OK;
+}
+
 enum sl_status report_views(struct sl_error *err, struct report *report)
 {
+    enum sl_status status = SL_OK;
     struct pictures pictures;
     struct sl_error problem = {0};
     sl_page_section(&report->page, "pictures", "What it was trained on");
@@ -134,17 +153,13 @@ enum sl_status report_views(struct sl_error *err, struct report *report)
                      report_is_supervised(report)
                          ? "Training knew their labels."
                          : "Their labels, if there are any, were not used.");
-        if (add_sheets(&problem, report, &pictures) != SL_OK) {
-            report_gap(report, problem.text, NULL);
-        }
+        status = settle(err, report, add_sheets(&problem, report, &pictures), &problem);
         close_pictures(&pictures);
     } else {
         close_pictures(&pictures);
     }
     sl_page_section_end(&report->page);
-    return report->page.failed
-               ? SL_FAIL(err, SL_ERROR_RUN, "%s: out of memory for the page", report->out)
-               : SL_OK;
+    return status;
 }
 
 /* ---- embeddings -------------------------------------------------------------------- */
@@ -488,11 +503,7 @@ enum sl_status report_embeddings(struct sl_error *err, struct report *report)
     }
     SL_TRY_OUT(sl_heap_alloc(err, "pictures", 1, sizeof *all, &all));
     if (open_pictures(report, &all->pictures)) {
-        /* Everything is computed before it is drawn: what fails leaves no half of a
-         * table. */
-        if (add_both(&problem, report, all) != SL_OK) {
-            report_gap(report, problem.text, NULL);
-        }
+        status = settle(err, report, add_both(&problem, report, all), &problem);
     }
 out:
     sl_page_section_end(&report->page);

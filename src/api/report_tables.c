@@ -358,12 +358,15 @@ void report_time(struct report *report)
     slim_error error = {0};
     int side = report->model.resnet.image_size;
     int64_t bytes = (int64_t)side * side * 3;
-    enum sl_status status = SL_OK;
+    int dimension = sl_net_channels(report->model.net, report->model.net->features, 0);
     if (slim_model_open(report->model.path, &model, &error) != SLIM_OK) {
         return;
     }
-    SL_TRY_OUT(sl_heap_alloc(&err, "picture", bytes, 1, &picture));
-    SL_TRY_OUT(sl_heap_alloc(&err, "features", 65536, sizeof *features, &features));
+    if (sl_heap_alloc(&err, "picture", bytes, 1, &picture) != SL_OK ||
+        sl_heap_alloc(&err, "features", dimension, sizeof *features, &features) !=
+            SL_OK) {
+        goto out;
+    }
     for (int64_t i = 0; i < bytes; i++) {
         picture[i] = (unsigned char)(i * 7 % 256);
     }
@@ -382,8 +385,7 @@ void report_time(struct report *report)
         }
         report->ms[i] = 1e3 * best;
     }
-out:
-    (void)status; /* what could not be timed is not shown */
+out: /* what could not be timed is not shown */
     slim_model_close(model);
     sl_heap_free(picture);
     sl_heap_free(features);

@@ -88,7 +88,7 @@ static void expect_sound(void)
     struct sl_error err = {0};
     struct sl_dir_list list = {0};
     static const char *const folders[] = {"tortured", "tortured/checkpoints",
-                                          "tortured/eval"};
+                                          "tortured/eval", "tortured/plots"};
     for (int i = 0; i < SL_COUNT(folders); i++) {
         if (sl_path_kind(folders[i]) != SL_PATH_DIRECTORY) {
             continue;
@@ -217,11 +217,88 @@ static void test_disk(void **state)
     assert_int_equal(sl_heap_bytes(), held);
 }
 
+/* ---- the page ---------------------------------------------------------------------- */
+
+static slim_status make_page(slim_error *error)
+{
+    slim_options *options = NULL;
+    char *text = NULL;
+    slim_status status = slim_options_create("report", &options, error);
+    if (status == SLIM_OK) {
+        status = slim_options_set(options, "pictures", "12", error);
+    }
+    if (status == SLIM_OK) {
+        status = slim_report(options, RUN, false, &text, error);
+    }
+    slim_text_free(text);
+    slim_options_destroy(options);
+    return status;
+}
+
+static void expect_whole_page(void)
+{
+    static const char end[] = "</html>\n";
+    struct sl_error err = {0};
+    unsigned char *bytes = NULL;
+    int64_t size = 0;
+    if (sl_path_kind("tortured/report.html") == SL_PATH_FILE) {
+        assert_int_equal(sl_file_read(&err, SL_ERROR_RUN, "tortured/report.html",
+                                      INT64_C(1) << 30, &bytes, &size),
+                         SL_OK);
+        assert_true(size > 1000);
+        assert_string_equal((const char *)bytes + size - (sizeof end - 1), end);
+        sl_heap_free(bytes);
+    }
+}
+
+/* A page is there whole, or was not made; what it can do without (a checkpoint that does
+ * not open, a width that is not timed) it may leave out. */
+static void test_page(void **state)
+{
+    slim_error error = {0};
+    int n_failed = 0;
+    (void)state;
+    expect_done(pretrain(&error), &error);
+    int64_t start = sl_heap_calls();
+    expect_done(make_page(&error), &error);
+    int64_t n = sl_heap_calls() - start;
+    int64_t held = sl_heap_bytes();
+    int64_t by = n / TRIES > 0 ? n / TRIES : 1;
+    for (int64_t k = 1; k <= n; k += by) {
+        error = (slim_error){0};
+        sl_heap_fail_at(k);
+        slim_status status = make_page(&error);
+        sl_heap_fail_at(0);
+        if (status != SLIM_OK) {
+            expect_failed(status, &error, "allocation", k);
+            n_failed++;
+        }
+        if (sl_heap_bytes() != held) {
+            fail_msg("allocation %lld: %lld bytes were not given back", (long long)k,
+                     (long long)(sl_heap_bytes() - held));
+        }
+        expect_whole_page();
+        expect_sound();
+    }
+    assert_true(n_failed > 0);
+    for (int64_t k = 0; k < 40000; k += 4000) {
+        error = (slim_error){0};
+        sl_file_fail_after(k);
+        slim_status status = make_page(&error);
+        sl_file_fail_after(-1);
+        expect_failed(status, &error, "byte", k);
+        expect_whole_page();
+        expect_sound();
+        assert_int_equal(sl_heap_bytes(), held);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, make_run, NULL);
 }
