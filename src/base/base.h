@@ -195,7 +195,8 @@ enum sl_rng_stream {
     SL_RNG_SYNTHETIC,   /* a: part                              b: picture */
     SL_RNG_PROBE,       /* a: epoch                             b: position */
     SL_RNG_TEST,        /* tests and benches only */
-    SL_RNG_SKETCH       /* a: 0                                 b: value block */
+    SL_RNG_SKETCH,      /* a: 0                                 b: value block */
+    SL_RNG_DIRECTION    /* a: weight and direction              b: element block */
 };
 
 /* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
@@ -243,6 +244,9 @@ void sl_rng_fill_uniform(uint64_t seed, uint32_t stream, uint32_t a, double low,
  * an entry is not finite. */
 enum sl_status sl_eigen_symmetric(struct sl_error *err, int n, double *matrix,
                                   double *values, double *vectors);
+/* gram (n, n) += rows rows', lower triangle only: rows (n, count) with `stride` values
+ * from one to the next. */
+void sl_gram_add(int n, int count, const double *rows, int64_t stride, double *gram);
 /* A = L L': L replaces the lower triangle of the matrix (n, n); the rest is not looked
  * at. SL_ERROR_NUMBERS when A is not positive definite. */
 enum sl_status sl_cholesky_factor(struct sl_error *err, int n, double *a);

@@ -229,6 +229,17 @@ out:
     return status;
 }
 
+/* ---- products ---------------------------------------------------------------------- */
+
+void sl_gram_add(int n, int count, const double *rows, int64_t stride, double *gram)
+{
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j <= i; j++) {
+            gram[(int64_t)i * n + j] += dot(count, rows + i * stride, rows + j * stride);
+        }
+    }
+}
+
 /* ---- positive definite systems ----------------------------------------------------- */
 
 enum sl_status sl_cholesky_factor(struct sl_error *err, int n, double *a)
