@@ -46,6 +46,7 @@ void cli_progress_end(void);
 /* Sub-commands: argv without "slimclr SUB". Each returns the exit status. */
 int cmd_pretrain(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
+int cmd_analyse(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_views(int argc, char **argv);

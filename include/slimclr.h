@@ -70,7 +70,8 @@ typedef struct slim_option_info {
 } slim_option_info;
 
 /* `command`: "pretrain", "eval knn", "eval linear", "check", "stats", "views", "pack",
- * "plan", "bench step", "bench loader", "bench ops". */
+ * "analyse trajectory", "analyse probes", "plan", "bench step", "bench loader", "bench
+ * ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -151,6 +152,23 @@ slim_status slim_eval_knn(const slim_options *options, const char *model,
 slim_status slim_eval_linear(const slim_options *options, const char *model,
                              const char *data, const slim_hooks *hooks,
                              slim_scores *scores, slim_error *error);
+
+/* ---- looking into a run ------------------------------------------------------------ */
+
+/* `slimclr analyse trajectory`: the path that the parameters of a run took, from its
+ * snapshots (key "snapshots" of pretrain), on the plane of two directions; with `data`,
+ * or keys "train" and "test", also the test error around the path's end. Files go to
+ * RUN/analyse. A text, or one JSON object; free it with slim_text_free. hooks may be
+ * NULL; stop_requested is asked after each point of the surface (SLIM_STOPPED: the same
+ * call goes on later). */
+slim_status slim_analyse_trajectory(const slim_options *options, const char *run,
+                                    const char *data, bool json, const slim_hooks *hooks,
+                                    char **text, slim_error *error);
+/* `slimclr analyse probes`: linear probes in closed form on frozen features, one a width
+ * against one that all widths share; model and data as slim_eval_linear. */
+slim_status slim_analyse_probes(const slim_options *options, const char *model,
+                                const char *data, bool json, const slim_hooks *hooks,
+                                char **text, slim_error *error);
 
 /* ---- data -------------------------------------------------------------------------- */
 

@@ -502,6 +502,50 @@ static const struct sl_key linear_keys[] = {
              "pictures an epoch."},
 };
 
+/* Closed-form probes. */
+static const struct sl_key ridge_keys[] = {
+    {.name = "ridge", .type = SL_KEY_REAL, .initial = "0.01", .low = 0, .high = 1e+12,
+     .argument = "X",
+     .help = "Added to the diagonal of X'X."},
+    {.name = "width-weights", .type = SL_KEY_TEXT, .initial = "uniform",
+     .argument = "MODE",
+     .help = "Weights of the widths' errors in the shared probe, as in pretrain."},
+};
+
+/* The path of a run: what the rows of eval_keys do not say. */
+static const struct sl_key trajectory_keys[] = {
+    {.name = "directions", .type = SL_KEY_CHOICE, .initial = "pca",
+     .choices = "pca|random", .argument = "NAME",
+     .help = "Principal directions of the snapshots, or random ones, filter by filter as "
+             "long as the final weights."},
+    {.name = "fit-width", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "W",
+     .help = "Width whose snapshots the directions are fitted to; auto = the full one."},
+    {.name = "widths", .letter = 'w', .type = SL_KEY_TEXT, .initial = "auto",
+     .auto_ok = true, .argument = "LIST",
+     .help = "Widths whose paths are drawn; auto = all."},
+    {.name = "surface-width", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "W",
+     .help = "Width whose error is drawn; auto = the full one."},
+    {.name = "grid", .type = SL_KEY_TEXT, .initial = "51", .argument = "N[xM]",
+     .help = "Points of the surface along x, and along y."},
+    {.name = "x-range", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "A,B",
+     .help = "What is shown of the first direction; auto = the paths and a margin."},
+    {.name = "y-range", .type = SL_KEY_TEXT, .initial = "auto", .auto_ok = true,
+     .argument = "A,B",
+     .help = "The same for the second."},
+    {.name = "limit", .type = SL_KEY_INT, .initial = "2000", .low = 0,
+     .high = 2147483647, .argument = "N",
+     .help = "Only the first N train pictures of a fixed shuffled order; 0 = all."},
+    {.name = "limit-test", .type = SL_KEY_INT, .initial = "1000", .low = 0,
+     .high = 2147483647, .argument = "N",
+     .help = "The same for the test part."},
+    {.name = "features", .type = SL_KEY_CHOICE, .initial = "head",
+     .choices = "head|trunk", .argument = "NAME",
+     .help = "What kNN looks at: the head's embedding, or pooled trunk features."},
+};
+
 /* How loud, and for whom. */
 static const struct sl_key output_keys[] = {
     {.name = "json", .type = SL_KEY_BOOL, .initial = "no",
@@ -529,7 +573,7 @@ struct part {
     int n;
 };
 
-enum { PARTS_MOST = 7 };
+enum { PARTS_MOST = 9 };
 
 #define PART(table)                                                                      \
     {                                                                                    \
@@ -579,6 +623,19 @@ static const struct {
       PART(plan_keys), PART(output_keys)}},
     {"eval knn",
      {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(worker_keys),
+      PART(cache_keys), PART(output_keys)}},
+    {"analyse trajectory",
+     {PART(trajectory_keys),
+      {eval_keys, 2},     /* train, test */
+      {eval_keys + 3, 2}, /* image-size, batch-size */
+      {eval_keys + 7, 2}, /* test-fraction, seed */
+      {knn_keys, 2},      /* knn-k, knn-t */
+      PART(device_keys),
+      PART(worker_keys),
+      PART(cache_keys),
+      PART(output_keys)}},
+    {"analyse probes",
+     {PART(eval_keys), PART(ridge_keys), PART(device_keys), PART(worker_keys),
       PART(cache_keys), PART(output_keys)}},
     {"eval linear",
      {PART(eval_keys), PART(linear_keys), PART(device_keys), PART(worker_keys),
