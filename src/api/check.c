@@ -366,8 +366,8 @@ static void add_text(const struct check *check, struct sl_text *text)
 {
     char path[TEXT_BYTES];
     api_path_text(path, sizeof path, check->data);
-    sl_text_add(text, "%s: %lld pictures (%s)", path, (long long)check->total,
-                sl_source_kind(check->sources[0]));
+    sl_text_add(text, "%s: %lld picture%s (%s)", path, (long long)check->total,
+                sl_plural((double)check->total), sl_source_kind(check->sources[0]));
     if (check->n_sources == 2) {
         sl_text_add(text, ", %lld to train and %lld to test",
                     (long long)sl_source_count(check->sources[0]),

@@ -65,16 +65,17 @@ static enum sl_status pack(struct sl_error *err, const struct sl_conf *conf,
         config.sources[s] = sources[s];
         count += sl_source_count(sources[s]);
     }
-    sl_log(SL_LOG_INFO, "data:   %s: %lld pictures (%s)%s", data, (long long)count,
-           sl_source_kind(sources[0]),
+    sl_log(SL_LOG_INFO, "data:   %s: %lld picture%s (%s)%s", data, (long long)count,
+           sl_plural((double)count), sl_source_kind(sources[0]),
            config.n_sources == 2 ? ", train and test part" : "");
     SL_TRY(sl_pack(err, &config, result));
     sl_log(SL_LOG_INFO,
-           "packed: %s-000000.tar … : %lld pictures in %lld shards (%lld were there), "
+           "packed: %s-000000.tar%s: %lld picture%s in %lld shard%s (%lld there before), "
            "%.1f MB; %lld damaged",
-           out, (long long)result->n_pictures, (long long)result->n_shards,
-           (long long)result->n_kept, (double)result->bytes / 1e6,
-           (long long)result->n_bad);
+           out, result->n_shards > 1 ? " …" : "", (long long)result->n_pictures,
+           sl_plural((double)result->n_pictures), (long long)result->n_shards,
+           sl_plural((double)result->n_shards), (long long)result->n_kept,
+           (double)result->bytes / 1e6, (long long)result->n_bad);
     return SL_OK;
 }
 

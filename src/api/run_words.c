@@ -25,11 +25,6 @@ void api_say_uneven(const struct sl_net *net, const char *arch)
         arch, text, net->axes[axis].span[width].count, net->axes[axis].name);
 }
 
-static const char *plural(double count)
-{
-    return count == 1.0 ? "" : "s";
-}
-
 static void say_run(const struct api_run *run)
 {
     const struct sl_trainer_config *trainer = &run->settings.trainer;
@@ -47,10 +42,10 @@ static void say_run(const struct api_run *run)
     }
     sl_log(SL_LOG_INFO,
            "run:    %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g%s%s",
-           (long long)trainer->total_steps, plural((double)trainer->total_steps),
-           run->settings.epochs, plural(run->settings.epochs),
+           (long long)trainer->total_steps, sl_plural((double)trainer->total_steps),
+           run->settings.epochs, sl_plural(run->settings.epochs),
            (long long)run->settings.steps_per_epoch, trainer->batch,
-           plural(trainer->batch), trainer->lr.peak, queue, joins);
+           sl_plural(trainer->batch), trainer->lr.peak, queue, joins);
 }
 
 void api_run_say_start(const struct api_run *run)
@@ -66,10 +61,11 @@ void api_run_say_start(const struct api_run *run)
                                one);
     }
     struct sl_trainer_memory memory = sl_trainer_memory(run->trainer);
-    sl_log(SL_LOG_INFO, "data:   %s: %lld pictures (%s)", run->data[0],
-           (long long)sl_source_count(run->source), sl_source_kind(run->source));
+    sl_log(SL_LOG_INFO, "data:   %s: %lld picture%s (%s)", run->data[0],
+           (long long)sl_source_count(run->source),
+           sl_plural((double)sl_source_count(run->source)), sl_source_kind(run->source));
     sl_log(SL_LOG_INFO, "net:    %s at width%s %s, %d px, %s stem, taught by %s",
-           sl_conf_text(run->conf, "arch"), plural(run->net->widths.n), widths,
+           sl_conf_text(run->conf, "arch"), sl_plural(run->net->widths.n), widths,
            run->settings.resnet.image_size, sl_conf_text(run->conf, "stem"),
            sl_method_info(run->settings.trainer.method)->name);
     api_say_uneven(run->net, sl_conf_text(run->conf, "arch"));

@@ -356,8 +356,9 @@ static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
     if (pictures->count > 0 && batch > pictures->count) {
         return SL_FAIL(
             err, SL_ERROR_USAGE,
-            "--batch-size %lld: larger than the data (%lld pictures); lower it",
-            (long long)batch, (long long)pictures->count);
+            "--batch-size %lld: larger than the data (%lld picture%s); lower it",
+            (long long)batch, (long long)pictures->count,
+            sl_plural((double)pictures->count));
     }
     settings->steps_per_epoch = pictures->count > 0 ? pictures->count / batch : 1;
     if (sl_conf_is_auto(conf, "steps")) {

@@ -89,8 +89,8 @@ enum sl_status api_suggest(struct sl_error *err, const struct api_outline *outli
     } else if (outline->count <= MANY) {
         suggestion->recipe = "photos-small";
         (void)snprintf(suggestion->why_recipe, sizeof suggestion->why_recipe,
-                       "%lld pictures are work for one machine%s",
-                       (long long)outline->count,
+                       "%lld picture%s work for one machine%s", (long long)outline->count,
+                       outline->count == 1 ? " is" : "s are",
                        outline->count < 1000 ? "; some thousand would teach more" : "");
     } else {
         suggestion->recipe = "slimclr-mocov2-200ep";

@@ -142,8 +142,9 @@ static void add_text(const struct views *views, struct sl_text *text)
         sl_text_add(text, "%4d  %s\n", row + 1, path);
     }
     if (sl_loader_bad_count(views->loader) > 0) {
-        sl_text_add(text, "%lld damaged pictures were met; `slimclr check` names them\n",
-                    (long long)sl_loader_bad_count(views->loader));
+        sl_text_add(text, "%lld damaged picture%s met; `slimclr check` names them\n",
+                    (long long)sl_loader_bad_count(views->loader),
+                    sl_loader_bad_count(views->loader) == 1 ? " was" : "s were");
     }
 }
 

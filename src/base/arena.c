@@ -439,6 +439,11 @@ bool sl_text_copy(char *dst, size_t size, const char *src)
     return fits == length;
 }
 
+const char *sl_plural(double n)
+{
+    return n == 1.0 ? "" : "s";
+}
+
 uint64_t sl_hash(uint64_t hash, const void *bytes, size_t count)
 {
     const unsigned char *at = bytes;

@@ -175,6 +175,8 @@ void sl_text_finish(struct sl_text *text);
 
 /* Copies at most size-1 bytes and always terminates; true when all fitted. */
 bool sl_text_copy(char *dst, size_t size, const char *src);
+/* What a word gets behind a number: "" for one, else "s". */
+const char *sl_plural(double n);
 
 /* FNV-1a over bytes, 64 bit; start with SL_HASH_START. For fingerprints and checksums. */
 #define SL_HASH_START UINT64_C(0xcbf29ce484222325)

@@ -171,12 +171,17 @@ static enum sl_status take_picture(struct scan *scan, struct archive *archive,
     bool is_zip = is_zip_format(archive);
     bool is_deflated = is_zip && strstr(format, "(deflation)") != NULL;
     bool is_stored = !is_zip || strstr(format, "(uncompressed)") != NULL;
-    if (!archive_entry_size_is_set(entry) || archive_entry_sparse_count(entry) > 0 ||
-        archive_entry_is_encrypted(entry) || (!is_deflated && !is_stored)) {
-        return SL_FAIL(scan->err, SL_ERROR_DATA,
-                       "%s/%s: a member that is encrypted, sparse or packed otherwise "
-                       "than by deflate is not read (%s); pack the archive anew",
-                       scan->name, path, format);
+    const char *why = archive_entry_is_encrypted(entry)       ? "it is encrypted"
+                      : archive_entry_sparse_count(entry) > 0 ? "it is sparse"
+                      : !is_deflated && !is_stored
+                          ? "it is packed by other means than deflate"
+                      : !archive_entry_size_is_set(entry) ? "its size is not said"
+                                                          : NULL;
+    if (why != NULL) {
+        return SL_FAIL(
+            scan->err, SL_ERROR_DATA,
+            "%s/%s: this member cannot be read: %s (%s); pack the archive anew",
+            scan->name, path, why, format);
     }
     if (size < 0 || at < 0 || at > scan->size || (is_stored && size > scan->size - at)) {
         return SL_FAIL(scan->err, SL_ERROR_DATA,

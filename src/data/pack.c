@@ -152,9 +152,10 @@ static enum sl_status close_shard(struct sl_error *err, struct packing *packing,
                                .n_pictures = packing->shard_pictures};
     SL_TRY(sl_pack_state_write(err, packing->state_path, state));
     (void)shard_path(packing, state->shards.n - 1, path);
-    sl_log(SL_LOG_INFO, "pack:   %s: %lld pictures, %.1f MB; %lld of %lld seen", path,
-           (long long)packing->shard_pictures, (double)packing->shard_bytes / 1e6,
-           (long long)next, (long long)packing->n_samples);
+    sl_log(SL_LOG_INFO, "pack:   %s: %lld picture%s, %.1f MB; %lld of %lld seen", path,
+           (long long)packing->shard_pictures, sl_plural((double)packing->shard_pictures),
+           (double)packing->shard_bytes / 1e6, (long long)next,
+           (long long)packing->n_samples);
     return SL_OK;
 }
 
