@@ -7,6 +7,8 @@
  */
 #include "data/data_int.h"
 
+#include <string.h>
+
 /* One file being read. */
 struct pnm {
     const struct sl_encoded *encoded;
@@ -110,12 +112,31 @@ static void read_packed_bits(const struct pnm *pnm, unsigned char *dst)
     }
 }
 
+static void read_bytes(const struct pnm *pnm, int64_t n, unsigned char *dst)
+{
+    const unsigned char *src = pnm->encoded->bytes + pnm->at;
+    unsigned char levels[256];
+    if (pnm->top == 255) {
+        memcpy(dst, src, (size_t)n);
+        return;
+    }
+    for (int64_t v = 0; v < 256; v++) {
+        levels[v] = scaled(pnm, v > pnm->top ? pnm->top : v);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        dst[i] = levels[src[i]];
+    }
+}
+
 static void read_packed(const struct pnm *pnm, int64_t n, unsigned char *dst)
 {
     const unsigned char *src = pnm->encoded->bytes + pnm->at;
-    int64_t wide = pnm->top > 255 ? 2 : 1;
-    for (int64_t i = 0; i < n; i++, src += wide) {
-        int64_t value = wide == 2 ? src[0] * 256 + src[1] : src[0];
+    if (pnm->top <= 255) {
+        read_bytes(pnm, n, dst);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t value = src[2 * i] * 256 + src[2 * i + 1];
         dst[i] = scaled(pnm, value > pnm->top ? pnm->top : value);
     }
 }

@@ -452,11 +452,43 @@ static void put_line(struct tiff *tiff, int64_t n, int numbers, unsigned char *d
     }
 }
 
+/* Opaque colours of 8 bit side by side: what the lines above would give, byte by byte. */
+static bool is_simple(const struct tiff *tiff)
+{
+    bool is_kind = tiff->colours == COLOURS_GREY || tiff->colours == COLOURS_PALETTE ||
+                   (tiff->colours == COLOURS_RGB && !tiff->is_inverted);
+    return is_kind && tiff->bits == 8 && !tiff->is_planar &&
+           tiff->alpha == EXTRASAMPLE_UNSPECIFIED;
+}
+
+static void put_simple(const struct tiff *tiff, int64_t y, int64_t n, unsigned char *dst)
+{
+    const unsigned char *src = tiff->block[0] + y * tiff->row_bytes;
+    int samples = tiff->samples, channels = tiff->colours == COLOURS_GREY ? 1 : 3;
+    if (tiff->colours == COLOURS_PALETTE) {
+        for (int64_t x = 0; x < n; x++, src += samples, dst += 3) {
+            for (int c = 0; c < 3; c++) {
+                dst[c] = (unsigned char)(palette_16(tiff, c, src[0]) / 257);
+            }
+        }
+    } else if (samples == channels && !tiff->is_inverted) {
+        memcpy(dst, src, (size_t)(n * channels));
+    } else {
+        unsigned char flip = tiff->is_inverted ? 255 : 0;
+        for (int64_t x = 0; x < n; x++, src += samples, dst += channels) {
+            for (int c = 0; c < channels; c++) {
+                dst[c] = src[c] ^ flip; /* 255 - v */
+            }
+        }
+    }
+}
+
 static enum sl_status read_blocks(struct sl_error *err, struct tiff *tiff,
                                   struct sl_arena *arena, struct sl_image *image)
 {
     bool is_grey =
         tiff->colours == COLOURS_GREY && tiff->alpha == EXTRASAMPLE_UNSPECIFIED;
+    bool is_direct = is_simple(tiff);
     int numbers = is_grey ? 1 : 4, channels = is_grey ? 1 : 3;
     SL_TRY(check_promise(err, tiff));
     SL_TRY(plan_blocks(err, tiff, arena));
@@ -471,8 +503,13 @@ static enum sl_status read_blocks(struct sl_error *err, struct tiff *tiff,
             SL_TRY(read_block(err, tiff, top, left, rows));
             for (int64_t y = 0; y < rows; y++) {
                 int64_t at = (top + y) * tiff->width + left;
-                fill_line(tiff, y, n, numbers);
-                put_line(tiff, n, numbers, image->pixels + at * channels);
+                unsigned char *dst = image->pixels + at * channels;
+                if (is_direct) {
+                    put_simple(tiff, y, n, dst);
+                } else {
+                    fill_line(tiff, y, n, numbers);
+                    put_line(tiff, n, numbers, dst);
+                }
             }
         }
     }
