@@ -457,6 +457,52 @@ static void test_no_allocation_when_warm(void **state)
     sl_source_close(source);
 }
 
+/* Fifty epochs over files of several formats and sizes, some of them damaged, take what
+ * the first one took. */
+static void test_flat_over_epochs(void **state)
+{
+    static const char *const names[] = {"420.jpg", "rgb.png", "grey.jpg",
+                                        "progressive.jpg"};
+    enum { FILES = 24, STEPS = FILES / 8, EPOCHS = 50 };
+    (void)state;
+    struct sl_error err = {0};
+    char path[64];
+    if (!kit_is_read("a.jpg") || !kit_is_read("a.png")) {
+        skip();
+    }
+    kit_remove("flat");
+    for (int i = 0; i < FILES; i++) {
+        (void)snprintf(path, sizeof(path), "flat/%02d.%s", i, i % 6 == 5 ? "ppm" : "jpg");
+        if (i % 6 == 5) {
+            kit_write_ppm(path, 30 + i, 50 - i, i);
+        } else {
+            kit_copy_golden(names[i % 4], path, i % 8 == 2 ? 300 : -1);
+        }
+    }
+    struct sl_source *source = kit_open("flat", SL_PART_TRAIN, true);
+    struct sl_loader_config config = config_of(source, 8, 1);
+    config.end_step = (int64_t)EPOCHS * STEPS;
+    config.max_bad = 1.0;
+    struct sl_loader *loader = loader_of(&config);
+    int64_t calls = 0, bytes = 0, bad = 0;
+    for (int step = 0; step < EPOCHS * STEPS; step++) {
+        struct sl_batch batch;
+        assert_int_equal(sl_loader_acquire(&err, loader, &batch, NULL), SL_OK);
+        if (step == 2 * STEPS) { /* every file was met */
+            calls = sl_heap_calls();
+            bytes = sl_heap_bytes();
+            bad = sl_loader_bad_count(loader);
+        }
+        sl_loader_release(loader);
+    }
+    assert_int_equal(bad, 3);
+    assert_int_equal(sl_loader_bad_count(loader), bad);
+    assert_int_equal(sl_heap_calls(), calls);
+    assert_int_equal(sl_heap_bytes(), bytes);
+    sl_loader_destroy(loader);
+    sl_source_close(source);
+}
+
 /* Every allocation of opening may fail: an error, and nothing is left behind. */
 static void test_failing_allocations(void **state)
 {
@@ -499,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_grey),
         cmocka_unit_test(test_sequential_skip),
         cmocka_unit_test(test_no_allocation_when_warm),
+        cmocka_unit_test(test_flat_over_epochs),
         cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests_name("data_loader", tests, NULL, NULL);
