@@ -496,7 +496,7 @@ def run_other(method, temperature, form, alpha, tau, gradient=True):
                     d = d if gradient else d.detach()
                     value = (1 - alpha) * contrast + alpha * d
                 mine = mine + weight * value
-                numbers["loss"][w] += contrast.detach()
+                numbers["loss"][w] += contrast.detach() / (factor * len(parts))
                 positive = s[w].gather(1, right[:, None])[:, 0]
                 rest = s[w].detach().clone().scatter_(1, right[:, None], -9.0).max(dim=1)
                 if abs(positive - rest.values).min() < 1e-4:

@@ -45,16 +45,19 @@ enum sl_status api_run_open_metrics(struct sl_error *err, struct api_run *run)
     static const char *const first[] = {"step",      "epoch", "lr",    "images_per_sec",
                                         "data_wait", "loss",  "chance"};
     bool has_labels = sl_method_info(run->settings.trainer.method)->has_labels;
-    const char *const per_width[] = {
-        "loss",    "distill",   has_labels ? "train_acc" : "contrast_acc",
-        "emb_std", "grad_norm", "knn_acc1"};
-    char names[SL_COUNT(first) + SL_WIDTHS_MAX * SL_COUNT(per_width)][48];
+    static const char *const contrasted[] = {"loss",    "distill",   "contrast_acc",
+                                             "emb_std", "grad_norm", "knn_acc1"};
+    static const char *const classified[] = {"loss", "distill", "acc", "grad_norm",
+                                             "knn_acc1"};
+    const char *const *per_width = has_labels ? classified : contrasted;
+    int n_per_width = has_labels ? SL_COUNT(classified) : SL_COUNT(contrasted);
+    char names[SL_COUNT(first) + SL_WIDTHS_MAX * SL_COUNT(contrasted)][48];
     const char *columns[SL_COUNT(names)];
     int n = 0;
     for (int i = 0; i < SL_COUNT(first); i++) {
         (void)snprintf(names[n++], sizeof names[0], "%s", first[i]);
     }
-    for (int k = 0; k < SL_COUNT(per_width); k++) {
+    for (int k = 0; k < n_per_width; k++) {
         for (int w = 0; w < run->net->widths.n; w++) {
             char width[16];
             sl_multiplier_text(run->net->widths.at[w], width, sizeof width);

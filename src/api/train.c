@@ -266,7 +266,7 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
         n = add_width_metric(run, values, n, w->loss, "loss", i);
         n = add_width_metric(run, values, n, w->distill, "distill", i);
         n = add_width_metric(run, values, n, w->contrast_acc,
-                             has_labels ? "train_acc" : "contrast_acc", i);
+                             has_labels ? "acc" : "contrast_acc", i);
         if (!has_labels) {
             n = add_width_metric(run, values, n, w->emb_std, "emb_std", i);
         }

@@ -242,10 +242,10 @@ struct sl_trainer_config {
 
 /* What one step measured. Losses are not multiplied by lambda or alpha. */
 struct sl_width_numbers {
-    double loss; /* this width's own: InfoNCE, of MoCo v3 2T times it and both directions
-                    added, or cross-entropy with the labels */
-    double distill; /* distillation term with the teacher's entropy taken off; 0 when off
-                     */
+    double loss;    /* InfoNCE of this width (of MoCo v3 the mean of both directions,
+                       without the objective's 2T), or cross-entropy with the labels */
+    double distill; /* distillation term with the teacher's entropy taken off, of MoCo v3
+                       both directions'; 0 when off */
     double contrast_acc; /* fraction of rows whose positive (or label) ranks first */
     double emb_std;      /* see sl_backend.embedding_std; 0 with labels */
     double grad_norm;    /* L2 of this width's own weighted gradient */

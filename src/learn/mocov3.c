@@ -208,6 +208,9 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
                              &numbers->width[width].emb_std));
     }
     sl_note_losses(numbers, width, &weights, &values);
+    /* People read it beside ln B: one direction's, without the factor of the objective.
+     */
+    numbers->width[width].loss /= DIRECTIONS * 2.0 * trainer->config.temperature;
     double squares = sl_join_gradient(trainer, &gradient);
     numbers->width[width].grad_norm = sqrt(squares);
     return isfinite(squares) ? SL_OK : sl_fail_gradient(err, trainer, width, squares);
@@ -216,7 +219,7 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
 static double chance(const struct sl_trainer_config *config,
                      const struct sl_net *net SL_UNUSED)
 {
-    return DIRECTIONS * 2.0 * config->temperature * log((double)config->batch);
+    return log((double)config->batch);
 }
 
 const struct sl_method sl_mocov3 = {

@@ -65,7 +65,9 @@ static void test_each_goes_on(void **state)
         json_decref(knn);
         bool has_labels = strcmp(methods[i], "supervised") == 0;
         expect_text("run/metrics.jsonl", "emb_std/w0.50", !has_labels);
-        expect_text("run/metrics.jsonl", "train_acc/w0.50", has_labels);
+        expect_text("run/metrics.csv", "emb_std/w0.50", !has_labels);
+        cli_expect_done(RUN("report", "run", "-q"));
+        expect_text("run/metrics.jsonl", "\"acc/w0.50", has_labels);
         /* Another method cannot go on with it. */
         cli_expect_refused(RUN("pretrain", "-o", "run", "--resume", "-q", "-m", "mocov2"),
                            2, "--method");
