@@ -27,13 +27,13 @@ struct quantity {
 
 static const struct quantity known[] = {
     {"loss", true, "Loss of each width", "loss (nats)", false, LOSS_CHANCE,
-     "The loss of the method at each width: how well a view finds its partner among the "
-     "others. Lower is better; at the dashed line the network guesses."},
+     "The loss of the method at each width. Lower is better; at the dashed line the "
+     "network guesses."},
     {"contrast_acc", true, "Partner ranked first", "share of pictures", true,
      SHARE_CHANCE,
      "How often the other view of the same picture is the most similar of all "
      "candidates."},
-    {"acc", true, "Training accuracy", "share of pictures", true, SHARE_CHANCE,
+    {"train_acc", true, "Training accuracy", "share of pictures", true, SHARE_CHANCE,
      "How often the class is right on the training pictures of the step."},
     {"emb_std", true, "Spread of the embeddings", "spread (0 = all alike, 1 = even)",
      false, NO_CHANCE,
@@ -122,6 +122,15 @@ static double chance_of(const struct report *report)
     return 0.0;
 }
 
+/* How often a guess is right: the loss of a guess among n is ln n, but for MoCo v3, whose
+ * loss is a multiple of it and whose candidates are the batch. */
+static double guess_of(const struct report *report, double chance)
+{
+    bool is_batch = strcmp(sl_conf_text(report->run_conf, "method"), "mocov3") == 0;
+    return is_batch ? 1.0 / (double)sl_conf_int(report->run_conf, "batch-size")
+                    : exp(-chance);
+}
+
 /* Lines that the eye should measure by. */
 static void add_references(struct report *report, const struct quantity *quantity,
                            struct figure *figure)
@@ -134,10 +143,10 @@ static void add_references(struct report *report, const struct quantity *quantit
         figure->across[plot->n_across++] = (struct sl_reference){
             chance, report_keep(report, "chance: %.4g nats", chance)};
     }
-    /* A guess among exp(chance) candidates. */
     if (quantity->chance == SHARE_CHANCE && chance > 0.0) {
+        double share = guess_of(report, chance);
         figure->across[plot->n_across++] = (struct sl_reference){
-            exp(-chance), report_keep(report, "chance: %.2g %%", 100.0 * exp(-chance))};
+            share, report_keep(report, "chance: %.2g %%", 100.0 * share)};
     }
     if (strcmp(quantity->key, "emb_std") == 0) {
         figure->across[plot->n_across++] =
@@ -227,6 +236,17 @@ static bool is_of(const char *name, const struct quantity *quantity)
            strncmp(name, quantity->key, length) == 0;
 }
 
+static bool is_zero(const struct report *report, int column)
+{
+    for (int64_t i = 0; i < report->metrics.n_rows; i++) {
+        if (isfinite(report->metrics.columns[column][i]) &&
+            report->metrics.columns[column][i] != 0.0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum sl_status draw_quantity(struct sl_error *err, struct report *report,
                                     const struct quantity *quantity)
 {
@@ -239,8 +259,8 @@ static enum sl_status draw_quantity(struct sl_error *err, struct report *report,
         }
         const char *width = width_of(name);
         int index = width != NULL ? report_width(report, width) : -1;
-        if (strcmp(quantity->key, "distill") == 0 && index == 0) {
-            continue; /* the full width has no teacher: a row of zeros is no curve */
+        if (strcmp(quantity->key, "distill") == 0 && is_zero(report, i)) {
+            continue; /* without a teacher a row of zeros is no curve */
         }
         int colour = width == NULL ? -1 : index >= 0 ? index : others++;
         SL_TRY(add_series(err, report, report->metrics.columns[i],

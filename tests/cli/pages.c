@@ -357,6 +357,30 @@ static void test_plain_and_empty(void **state)
     assert_false(cli_exists("plain/plots/map-w1.00.svg"));
 }
 
+/* Other methods: their own level of a guess, their own quantities. */
+static void test_methods(void **state)
+{
+    (void)state;
+    cli_remove("method");
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "method", CLI_NET, "-m", "mocov3",
+                        "--steps", "4", "--slow-start", "0"));
+    cli_expect_done(RUN("report", "method", "-q", "-n", "0"));
+    char *page = page_of("method/report.html");
+    expect_in(page, "chance: 3.1 %"); /* of 32 */
+    expect_in(page, "figure-distill");
+    cli_free(page);
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "method", CLI_NET, "-m", "supervised",
+                        "--steps", "4", "--slow-start", "0", "--overwrite"));
+    cli_expect_done(RUN("report", "method", "-q", "-n", "12"));
+    page = page_of("method/report.html");
+    expect_in(page, "figure-train_acc");
+    expect_in(page, "chance: 10 %"); /* of ten classes */
+    expect_in(page, "Training knew their labels");
+    expect_not_in(page, "figure-distill");
+    expect_not_in(page, "collapsed");
+    cli_free(page);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -377,7 +401,7 @@ int main(void)
         cmocka_unit_test(test_figures),   cmocka_unit_test(test_evals),
         cmocka_unit_test(test_gradients), cmocka_unit_test(test_damaged_metrics),
         cmocka_unit_test(test_gaps),      cmocka_unit_test(test_plain_and_empty),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_methods),   cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_run, NULL);
 }
