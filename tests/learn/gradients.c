@@ -13,7 +13,7 @@ enum { SEED = 8, IMAGE = 16, DIM = 16, N = 4 };
 
 /* ---- the golden file --------------------------------------------------------------- */
 
-static char *golden_text;
+static struct sl_text golden_text;
 static double tolerance; /* of every number, relative; a tenth of it absolute */
 
 /* The numbers of a line of the golden file. */
@@ -21,7 +21,7 @@ static void golden_values(const char *name, int n, double *values)
 {
     char start[SL_NAME_MAX + 24];
     snprintf(start, sizeof start, "\n%s ", name);
-    const char *at = strstr(golden_text, start);
+    const char *at = strstr(golden_text.text, start);
     if (at == NULL) {
         fail_msg("the golden file has no \"%s\"", name);
         return;
@@ -39,18 +39,15 @@ static void golden_values(const char *name, int n, double *values)
 static void read_golden(const char *name)
 {
     int64_t size = 0;
-    struct sl_text text = {0};
     char *bytes = golden_read(name, &size);
-    sl_text_add(&text, "\n%s", bytes);
-    golden_text = text.text;
+    sl_text_add(&golden_text, "\n%s", bytes);
     sl_heap_free(bytes);
 }
 
 static void forget_golden(void)
 {
-    struct sl_text text = {.text = golden_text};
-    sl_text_finish(&text);
-    golden_text = NULL;
+    sl_text_finish(&golden_text);
+    golden_text = (struct sl_text){0};
 }
 
 static void compare(const char *label, const char *what, int n, const double *ours)
