@@ -187,10 +187,13 @@ static enum sl_status cpu_prepare(struct sl_error *err, void *opened,
     SL_TRY(sl_heap_alloc(err, "a prepared op", 1, sizeof(*made), &made));
     made->desc = *desc;
     made->kind = kind_of(state, desc);
-    SL_TRY_OUT(made->kind->prepare(err, state, made, sizes));
-    *op = made;
-    made = NULL;
-out:
+    const int before = sl_cpu_openmp_alone();
+    status = made->kind->prepare(err, state, made, sizes);
+    sl_cpu_openmp_again(before);
+    if (status == SL_OK) {
+        *op = made;
+        made = NULL;
+    }
     cpu_drop(state, made);
     return status;
 }

@@ -173,7 +173,7 @@ void sl_cpu_primitive_finish(struct sl_cpu_primitive *primitive)
 void sl_cpu_run(struct sl_cpu_primitive *primitive, const void *const operands[],
                 void *scratch)
 {
-    sl_cpu_openmp_alone();
+    const int before = sl_cpu_openmp_alone();
     int n = primitive->n_operands;
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < n && status == dnnl_success; i++) {
@@ -192,6 +192,7 @@ void sl_cpu_run(struct sl_cpu_primitive *primitive, const void *const operands[]
     if (status == dnnl_success) {
         status = dnnl_stream_wait(primitive->stream);
     }
+    sl_cpu_openmp_again(before);
     SL_ASSERT(status == dnnl_success);
 }
 
@@ -282,7 +283,6 @@ enum sl_status sl_cpu_conv_make(struct sl_error *err, const struct sl_cpu_state 
                                 struct sl_cpu_layout *weights)
 {
     struct conv_descs descs;
-    sl_cpu_openmp_alone();
     SL_TRY(activation_desc(err, desc, desc->src_h, desc->src_w, desc->src_c, &descs.src));
     SL_TRY(activation_desc(err, desc, desc->dst_h, desc->dst_w, desc->dst_c, &descs.dst));
     /* Gradients of weights leave in float32 whatever the maps are. */

@@ -97,10 +97,12 @@ void sl_cpu_split_long(const struct sl_cpu_state *state, bool is_long, int64_t n
                                     int part),
                        const void *context);
 
-/* From here on oneDNN computes in the calling thread alone: what it does is split into
- * parts like everything else, each in a thread of the team's. Every call that leads into
- * oneDNN is behind this one. cpu_openmp.c and cpu_openmp_none.c. */
-void sl_cpu_openmp_alone(void);
+/* Around every call that leads into oneDNN: it computes in the calling thread alone,
+ * since what it does is split into parts like everything else; and afterwards OpenMP has
+ * as many threads again as the thread had before, which may be somebody else's.
+ * cpu_openmp.c and cpu_openmp_none.c. */
+int sl_cpu_openmp_alone(void);
+void sl_cpu_openmp_again(int before);
 
 /* The loops over maps of the op's type, and the address of a map's value. */
 const struct sl_cpu_maps *sl_cpu_maps_of(const struct sl_cpu_state *state,

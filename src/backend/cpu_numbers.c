@@ -102,13 +102,14 @@ static void product_range(const void *context, struct sl_cpu_range range,
     if (count == 0) {
         return;
     }
-    sl_cpu_openmp_alone();
+    const int before = sl_cpu_openmp_alone();
     const dnnl_status_t status =
         dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N',
                    p->by_columns ? p->m : count, p->by_columns ? count : p->n, p->k,
                    p->alpha, p->a + row * (p->transpose_a ? 1 : p->lda), p->lda,
                    p->b + column * (p->transpose_b ? p->ldb : 1), p->ldb, p->beta,
                    p->c + row * p->ldc + column, p->ldc);
+    sl_cpu_openmp_again(before);
     SL_ASSERT(status == dnnl_success);
 }
 

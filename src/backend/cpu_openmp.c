@@ -8,7 +8,14 @@
 
 #include <omp.h>
 
-void sl_cpu_openmp_alone(void)
+int sl_cpu_openmp_alone(void)
 {
+    const int before = omp_get_max_threads();
     omp_set_num_threads(1);
+    return before;
+}
+
+void sl_cpu_openmp_again(int before)
+{
+    omp_set_num_threads(before);
 }

@@ -5,6 +5,11 @@
  */
 #include "backend/cpu_int.h"
 
-void sl_cpu_openmp_alone(void)
+int sl_cpu_openmp_alone(void)
+{
+    return 0;
+}
+
+void sl_cpu_openmp_again(int before SL_UNUSED)
 {
 }

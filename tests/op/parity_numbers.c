@@ -5,6 +5,7 @@
  * lengths that fill vectors and lengths that do not. Tolerances as in parity.c:
  * max|a - b| <= tolerance max|b|.
  */
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -186,6 +187,28 @@ static void check_rows(int64_t rows, int64_t d)
     for (int i = 0; i < SL_COUNT(all); i++) {
         sl_heap_free(all[i]);
     }
+}
+
+/* Whoever uses the library may have OpenMP threads of his own: their number stays. It is
+ * asked of the run-time library that oneDNN brought with it, if there is one. */
+static void test_openmp_keeps_its_threads(void **state SL_UNUSED)
+{
+    int (*threads)(void) = NULL;
+    void (*set_threads)(int) = NULL;
+    *(void **)(&threads) = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
+    *(void **)(&set_threads) = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+    if (threads == NULL || set_threads == NULL) {
+        skip();
+    }
+    enum { SIDE = 128 };
+    float *a = floats((int64_t)SIDE * SIDE);
+    float *c = floats((int64_t)SIDE * SIDE);
+    set_threads(3);
+    cpus[0].table->gemm(cpus[0].state, false, false, SIDE, SIDE, SIDE, 1.0f, a, SIDE, a,
+                        SIDE, 0.0f, c, SIDE);
+    assert_int_equal(threads(), 3);
+    sl_heap_free(a);
+    sl_heap_free(c);
 }
 
 static void test_rows(void **state SL_UNUSED)
@@ -534,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_openmp_keeps_its_threads),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_flat),
         cmocka_unit_test(test_find_nonfinite),
