@@ -59,7 +59,9 @@ void api_command_add(struct sl_text *text, const char *command,
                 api_shell_add(text, value);
             }
         } else if (key->type == SL_KEY_BOOL) {
-            sl_text_add(text, strcmp(value, "yes") == 0 ? " --%s" : "", key->name);
+            if (strcmp(value, "yes") == 0) {
+                sl_text_add(text, " --%s", key->name);
+            }
         } else {
             sl_text_add(text, strcmp(key->name, "out") == 0 ? " -o " : " --%s ",
                         key->name);

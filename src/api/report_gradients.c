@@ -231,13 +231,14 @@ static enum sl_status draw_cosines(struct sl_error *err, struct report *report,
     for (int w = 1; w < records->n_widths; w++) {
         double *y = NULL;
         SL_TRY(column_of(err, report, records, "total", "cosine", 0, w, &y));
-        series[n++] = (struct sl_series){
+        series[n] = (struct sl_series){
             .name = report_keep(report, "full and %s", width_name(report, w)),
             .colour = w % SL_COLOURS,
             .draw = SL_DRAW_LINE,
             .n = records->n,
             .x = records->step,
             .y = y};
+        n++;
     }
     struct sl_plot plot =
         over_steps(report, "gradient-cosine", "Do the widths pull the same way?",

@@ -166,7 +166,7 @@ void sl_cpu_row_loss(void *opened, const struct sl_row_loss *loss,
                      struct sl_row_loss_result *result)
 {
     const struct sl_cpu_state *state = opened;
-    struct sl_row_loss_result parts[SL_CPU_THREADS_MAX];
+    struct sl_row_loss_result parts[SL_CPU_THREADS_MAX] = {{0}};
     SL_ASSERT(loss->rows > 0 && loss->cols > 0 && loss->stride >= loss->cols);
     SL_ASSERT(loss->kind == SL_LOSS_CLASS || loss->teacher != NULL);
     const struct loss_call call = {.rows = state->rows, .loss = loss, .results = parts};

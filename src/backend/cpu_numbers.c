@@ -446,8 +446,8 @@ void sl_cpu_lars_norms(void *opened, int64_t n, float weight_decay, const float 
                        const float *p, double *squares_p, double *squares_g)
 {
     const struct sl_cpu_state *state = opened;
-    double of_p[FIXED_PARTS];
-    double of_g[FIXED_PARTS];
+    double of_p[FIXED_PARTS] = {0};
+    double of_g[FIXED_PARTS] = {0};
     const struct lars_norms_call call = {.rows = state->rows,
                                          .n = n,
                                          .weight_decay = weight_decay,
