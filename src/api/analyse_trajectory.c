@@ -127,6 +127,29 @@ static bool is_of(const struct sl_snapshot *snapshot, const char *width)
            strcmp(snapshot->width, width) == 0;
 }
 
+/* Whether widths have ways of their own: an update after each. */
+static bool is_apart(const struct job *job)
+{
+    for (int64_t i = 0; i < job->n_list; i++) {
+        if (job->list[i].width[0] != '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Widths that moved together cannot be told apart. */
+static enum sl_status refuse_width(struct sl_error *err, const struct sl_conf *conf,
+                                   const char *key)
+{
+    return sl_conf_is_auto(conf, key)
+               ? SL_OK
+               : SL_FAIL(err, SL_ERROR_USAGE,
+                         "--%s %s: this run made one update a batch (--update joint), so "
+                         "that all widths have one path; leave it out",
+                         key, sl_conf_text(conf, key));
+}
+
 /* The snapshots of a width: those taken after its update and those that are of all. */
 static enum sl_status open_rows(struct sl_error *err, const struct job *job,
                                 const char *width, struct sl_rows **rows)
@@ -159,7 +182,11 @@ static enum sl_status find_directions(struct sl_error *err, struct job *job)
     char width[16];
     struct sl_rows *rows = NULL;
     SL_TRY(one_width(err, job, "fit-width", &job->fit_width));
+    if (!is_apart(job)) {
+        SL_TRY(refuse_width(err, conf, "fit-width"));
+    }
     if (strcmp(sl_conf_text(conf, "directions"), "random") == 0) {
+        SL_TRY(api_refuse_idle(err, conf, "fit-width", "directions", "fit"));
         return sl_directions_random(
             err, net, job->final, (uint64_t)sl_conf_int(conf, "seed"), &job->directions);
     }
@@ -198,9 +225,9 @@ static enum sl_status find_paths(struct sl_error *err, struct job *job)
     const struct sl_conf *conf = job->judge->conf;
     const struct sl_widths *there = &job->judge->model.net->widths;
     struct sl_widths asked = *there;
-    bool apart = false;
-    for (int64_t i = 0; i < job->n_list; i++) {
-        apart = apart || job->list[i].width[0] != '\0';
+    bool apart = is_apart(job);
+    if (!apart) {
+        SL_TRY(refuse_width(err, conf, "widths"));
     }
     if (!sl_conf_is_auto(conf, "widths")) {
         SL_TRY(sl_widths_parse(err, sl_conf_text(conf, "widths"), false, "--widths",

@@ -44,6 +44,11 @@ enum sl_status api_conf_complete(struct sl_error *err, const slim_options *optio
 /* Text of a recipe built into the library, or NULL; names by index, NULL past the end. */
 const char *api_recipe_text(const char *name);
 const char *api_recipe_name(int i);
+/* Refuses the user's word for `key` where key `other`, as it stands, has no `what` (what
+ * `key` is about), so that nobody waits for what the word cannot do. Recipes and files,
+ * which hold the settings of runs of any kind, may name the key. */
+enum sl_status api_refuse_idle(struct sl_error *err, const struct sl_conf *conf,
+                               const char *key, const char *other, const char *what);
 /* Writes a value the program found in place of "auto". */
 enum sl_status api_resolve(struct sl_error *err, struct sl_conf *conf, const char *key,
                            const char *value);

@@ -231,9 +231,34 @@ static enum sl_status resolve_distill(struct sl_error *err, struct sl_conf *conf
     /* In supervised training the full width's soft-max stands instead of the labels. */
     SL_TRY(api_default_real(err, conf, "distill-weight", info->has_labels ? 1.0 : 0.5));
     SL_TRY(api_default_real(err, conf, "distill-temp", own->distill_temperature));
-    trainer->distill_weight =
-        trainer->distill == SL_DISTILL_NONE ? 0.0 : sl_conf_real(conf, "distill-weight");
+    bool is_none = trainer->distill == SL_DISTILL_NONE;
+    bool is_soft =
+        trainer->distill == SL_DISTILL_SEED || trainer->distill == SL_DISTILL_INPLACE;
+    if (is_none) {
+        SL_TRY(api_refuse_idle(err, conf, "teachers", "distill", "teachers"));
+        SL_TRY(api_refuse_idle(err, conf, "distill-weight", "distill", "weight"));
+    }
+    if (!is_soft) { /* the other forms have no temperature, or a fixed one */
+        SL_TRY(api_refuse_idle(err, conf, "distill-temp", "distill",
+                               "temperature to choose"));
+    }
+    trainer->distill_weight = is_none ? 0.0 : sl_conf_real(conf, "distill-weight");
     trainer->distill_temperature = sl_conf_real(conf, "distill-temp");
+    return SL_OK;
+}
+
+/* What is there whatever the method, but changes nothing in this one. */
+static enum sl_status refuse_idle(struct sl_error *err, const struct sl_conf *conf,
+                                  const struct sl_method_info *info)
+{
+    if (info->has_labels) {
+        SL_TRY(api_refuse_idle(err, conf, "stop-on-collapse", "method",
+                               "contrast that could collapse"));
+    }
+    if (info->n_views < 2) {
+        SL_TRY(api_refuse_idle(err, conf, "aug-blur-2", "method", "second view"));
+        SL_TRY(api_refuse_idle(err, conf, "aug-solarise-2", "method", "second view"));
+    }
     return SL_OK;
 }
 
@@ -249,6 +274,7 @@ enum sl_status api_settings_method(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(resolve_head(err, conf, pictures, own, info));
     SL_TRY(resolve_constants(err, conf, pictures, trainer));
     SL_TRY(resolve_distill(err, conf, own, trainer));
+    SL_TRY(refuse_idle(err, conf, info));
     SL_TRY(settle(err, conf, "width-weights", true, "", own->width_weights));
     /* The control trains all widths from the start. */
     if (info->has_labels && sl_conf_origin(conf, "slow-start") == SL_FROM_DEFAULT) {

@@ -162,6 +162,20 @@ out:
     return status;
 }
 
+enum sl_status api_refuse_idle(struct sl_error *err, const struct sl_conf *conf,
+                               const char *key, const char *other, const char *what)
+{
+    const char *value = sl_conf_text(conf, key);
+    bool is_unset = sl_conf_is_auto(conf, key) || strcmp(value, "no") == 0;
+    bool is_yes = strcmp(value, "yes") == 0;
+    if (is_unset || sl_conf_origin(conf, key) != SL_FROM_USER) {
+        return SL_OK;
+    }
+    return SL_FAIL(
+        err, SL_ERROR_USAGE, "--%s%s%s: --%s %s has no %s; leave one of them out", key,
+        is_yes ? "" : " ", is_yes ? "" : value, other, sl_conf_text(conf, other), what);
+}
+
 enum sl_status api_resolve(struct sl_error *err, struct sl_conf *conf, const char *key,
                            const char *value)
 {

@@ -253,6 +253,9 @@ enum sl_status api_settings_rates(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(sl_slow_start_parse(err, sl_conf_text(conf, "slow-start"), settings->epochs,
                                (double)settings->steps_per_epoch,
                                &trainer->slow_start_step));
+    if (trainer->slow_start_step == 0 && trainer->total_steps > 0) {
+        SL_TRY(api_refuse_idle(err, conf, "slow-start-lr", "slow-start", "second rate"));
+    }
     SL_TRY(check_slow_start(err, conf, pictures, settings));
     return resolve_schedule(err, conf, pictures, settings);
 }

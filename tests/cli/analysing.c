@@ -231,6 +231,14 @@ static void test_refused(void **state)
         snprintf(option, sizeof option, "%.*s", (int)strcspn(bad[i], "="), bad[i]);
         cli_expect_refused(RUN("analyse", "trajectory", "run", bad[i], ONE), 2, option);
     }
+    /* What would change nothing. */
+    cli_expect_refused(RUN("analyse", "trajectory", "run", "--directions", "random",
+                           "--fit-width", "0.5", ONE),
+                       2, "--fit-width 0.5: --directions random");
+    cli_expect_refused(RUN("analyse", "trajectory", "joint", "--fit-width", "0.5", ONE),
+                       2, "--fit-width 0.5");
+    cli_expect_refused(RUN("analyse", "trajectory", "joint", "-w", "0.5", ONE), 2,
+                       "--widths 0.5");
     assert_false(cli_exists("run/analyse"));
     cli_expect_refused(RUN("analyse", "probes", "run", SET, "--ridge=-1", ONE), 2,
                        "ridge");

@@ -142,6 +142,48 @@ static void test_contradictions(void **state)
     assert_false(cli_exists("run"));
 }
 
+/* What would change nothing is refused when somebody says it. */
+static void test_idle(void **state)
+{
+    (void)state;
+    REFUSED(2, "--stop-on-collapse: --method supervised", "-m", "supervised",
+            "--stop-on-collapse");
+    REFUSED(2, "--aug-blur-2 0.5", "-m", "supervised", "--aug-blur-2", "0.5");
+    REFUSED(2, "--aug-solarise-2 0.5", "-m", "supervised", "--aug-solarise-2", "0.5");
+    REFUSED(2, "--teachers full: --distill none", "--distill", "none", "--teachers",
+            "full");
+    REFUSED(2, "--distill-weight 0.3: --distill none", "--distill", "none",
+            "--distill-weight", "0.3");
+    REFUSED(2, "--distill-temp 3: --distill none", "--distill", "none", "--distill-temp",
+            "3");
+    REFUSED(2, "--distill-weight 0.3: --distill none", "-m", "supervised",
+            "--distill-weight", "0.3");
+    static const char *const fixed[] = {"mse-embedding", "mse-logits", "atkd", "dkd"};
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
+        REFUSED(2, "--distill-temp 3", "--distill", fixed[i], "--distill-temp", "3");
+    }
+    REFUSED(2, "--slow-start-lr 3: --slow-start 0", "--slow-start", "0",
+            "--slow-start-lr", "3");
+    REFUSED(2, "--slow-start-lr 3: --slow-start 0", "-m", "supervised", "--slow-start-lr",
+            "3");
+    assert_false(cli_exists("run"));
+}
+
+/* Recipes and files of other runs may name what changes nothing, and so may the command
+ * that goes on with a run. */
+static void test_idle_in_files(void **state)
+{
+    (void)state;
+    cli_expect_done(RUN("pretrain", CLI_DATA, CLI_NET, "--steps", "1", "--distill",
+                        "none", "--slow-start", "0", "-o", "run"));
+    expect_text("run/config.ini", "\ndistill-temp = 5\n", true);
+    cli_expect_done(RUN("pretrain", "--config", "run/config.ini", "-o", "whole"));
+    cli_expect_done(
+        RUN("pretrain", "-o", "run", "--resume", "--distill-temp", "5", "-q"));
+    cli_expect_done(RUN("plan", "--recipe", "slimclr-mocov3-300ep", "--distill", "none",
+                        "--slow-start", "0"));
+}
+
 /* Pictures without labels teach nothing to a classifier. */
 static void test_no_labels(void **state)
 {
@@ -198,6 +240,8 @@ int main(void)
         cmocka_unit_test_setup(test_plain, fresh),
         cmocka_unit_test_setup(test_planned_and_timed, fresh),
         cmocka_unit_test_setup(test_contradictions, fresh),
+        cmocka_unit_test_setup(test_idle, fresh),
+        cmocka_unit_test_setup(test_idle_in_files, fresh),
         cmocka_unit_test_setup(test_no_labels, fresh),
         cmocka_unit_test_setup(test_defaults, fresh),
     };
