@@ -114,9 +114,7 @@ static void fill_options(const slim_options *options, struct option_set *set)
         bool maybe = info->argument != NULL && info->argument[0] == '[';
         set->longs[i] = (struct option){
             .name = info->name,
-            .has_arg = info->is_flag ? no_argument
-                       : maybe       ? optional_argument
-                                     : required_argument,
+            .has_arg = info->is_flag || maybe ? optional_argument : required_argument,
             .val = LONG_BASE + i,
         };
         if (info->letter != 0) {
@@ -146,11 +144,22 @@ static int index_of(const struct option_set *set, int value)
     return -1;
 }
 
-static void note_switch(struct cli_arguments *arguments, const char *name)
+static void note_switch(struct cli_arguments *arguments, const char *name, bool on)
 {
-    arguments->json = arguments->json || strcmp(name, "json") == 0;
-    arguments->quiet = arguments->quiet || strcmp(name, "quiet") == 0;
-    arguments->verbose = arguments->verbose || strcmp(name, "verbose") == 0;
+    if (strcmp(name, "json") == 0) {
+        arguments->json = on;
+    } else if (strcmp(name, "quiet") == 0) {
+        arguments->quiet = on;
+    } else if (strcmp(name, "verbose") == 0) {
+        arguments->verbose = on;
+    }
+}
+
+/* --switch, or --switch=yes; --switch=no takes back what a recipe or a file says. */
+static bool read_switch(const char *text, bool *on)
+{
+    *on = text == NULL || strcmp(text, "yes") == 0;
+    return *on || strcmp(text, "no") == 0;
 }
 
 int cli_arguments_read(const char *command, int argc, char **argv,
@@ -182,12 +191,20 @@ int cli_arguments_read(const char *command, int argc, char **argv,
                              argv[optind - 1], command);
         }
         const slim_option_info *info = &set.infos[index_of(&set, value)];
-        const char *text = info->is_flag ? "yes" : optarg != NULL ? optarg : "auto";
+        const char *text = optarg != NULL ? optarg : "auto";
+        bool on = false;
+        if (info->is_flag) {
+            if (!read_switch(optarg, &on)) {
+                return cli_usage(command, "--%s must be yes or no, not '%s'", info->name,
+                                 optarg);
+            }
+            text = on ? "yes" : "no";
+        }
         if (slim_options_set(arguments->options, info->name, text, &error) != SLIM_OK) {
             return cli_fail(command, &error);
         }
         if (info->is_flag) {
-            note_switch(arguments, info->name);
+            note_switch(arguments, info->name, on);
         }
     }
     for (int i = optind; i < argc; i++) {

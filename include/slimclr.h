@@ -62,7 +62,7 @@ typedef struct slim_options slim_options;
 typedef struct slim_option_info {
     const char *name;     /* "batch-size": the key, and "--batch-size" */
     char letter;          /* 'b', or 0 */
-    bool is_flag;         /* takes no value on the command line */
+    bool is_flag;         /* --name, --name=yes or --name=no */
     const char *argument; /* "N", "DIR" …; NULL for flags */
     const char *initial;  /* default as text */
     const char *choices;  /* "a|b|c", or NULL */

@@ -59,9 +59,8 @@ void api_command_add(struct sl_text *text, const char *command,
                 api_shell_add(text, value);
             }
         } else if (key->type == SL_KEY_BOOL) {
-            if (strcmp(value, "yes") == 0) {
-                sl_text_add(text, " --%s", key->name);
-            }
+            sl_text_add(text, " --%s%s", key->name,
+                        strcmp(value, "yes") == 0 ? "" : "=no");
         } else {
             sl_text_add(text, strcmp(key->name, "out") == 0 ? " -o " : " --%s ",
                         key->name);

@@ -184,6 +184,26 @@ static void test_idle_in_files(void **state)
                         "--slow-start", "0"));
 }
 
+/* What a recipe or a file switches on, a word switches off, and the record says so. */
+static void test_switch(void **state)
+{
+    (void)state;
+    cli_write("bare", "snapshots = yes\n", 16);
+#define SWITCHED(word)                                                                   \
+    RUN("pretrain", CLI_DATA, CLI_NET, "-e", "0", "-o", "run", "--overwrite",            \
+        "--config", "bare", word)
+    cli_expect_done(SWITCHED("-q"));
+    expect_text("run/config.ini", "\nsnapshots = yes\n", true);
+    cli_expect_done(SWITCHED("--snapshots=no"));
+    expect_text("run/config.ini", "\nsnapshots = no\n", true);
+    expect_text("run/train.log", "--snapshots=no", true);
+    cli_expect_refused(SWITCHED("--snapshots=maybe"), 2, "--snapshots must be yes or no");
+    cli_expect_done(SWITCHED("--snapshots=yes"));
+    expect_text("run/config.ini", "\nsnapshots = yes\n", true);
+    json_t *plan = cli_json(RUN("plan", "--json=no", "--json=yes"));
+    json_decref(plan);
+}
+
 /* Pictures without labels teach nothing to a classifier. */
 static void test_no_labels(void **state)
 {
@@ -242,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup(test_contradictions, fresh),
         cmocka_unit_test_setup(test_idle, fresh),
         cmocka_unit_test_setup(test_idle_in_files, fresh),
+        cmocka_unit_test_setup(test_switch, fresh),
         cmocka_unit_test_setup(test_no_labels, fresh),
         cmocka_unit_test_setup(test_defaults, fresh),
     };
