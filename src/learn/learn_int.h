@@ -196,6 +196,9 @@ enum sl_status sl_check_mocov2_only(struct sl_error *err,
                                     const struct sl_trainer_config *config);
 /* Refuses a net without the head that a method wants. */
 enum sl_status sl_check_head(struct sl_error *err, const struct sl_net *net);
+/* Refuses a batch of one picture, which has no negative (SL_ERROR_USAGE). */
+enum sl_status sl_check_pairs(struct sl_error *err,
+                              const struct sl_trainer_config *config);
 /* Refuses a value outside low … high, or one that is not a number (SL_ERROR_USAGE). */
 enum sl_status sl_check_range(struct sl_error *err, const char *option, double value,
                               double low, double high);

@@ -93,8 +93,27 @@ enum sl_status sl_check_range(struct sl_error *err, const char *option, double v
                               double low, double high)
 {
     if (!(value >= low && value <= high)) {
-        return SL_FAIL(err, SL_ERROR_USAGE, "%s: %g is outside %g to %g", option, value,
-                       low, high);
+        char seen[32];
+        char least[32];
+        char most[32];
+        sl_format_real(seen, sizeof(seen), value);
+        sl_format_real(least, sizeof(least), low);
+        sl_format_real(most, sizeof(most), high);
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "%s %s: not from %s to %s; give a value between them", option,
+                       seen, least, most);
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_check_pairs(struct sl_error *err,
+                              const struct sl_trainer_config *config)
+{
+    if (config->batch < 2) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--batch-size %d: --method %s tells the pictures of a batch from "
+                       "each other and needs 2 at least; give 2 or more",
+                       config->batch, config->method->info.name);
     }
     return SL_OK;
 }

@@ -38,7 +38,7 @@ static enum sl_status check(struct sl_error *err, const struct sl_trainer_config
                             const struct sl_net *net)
 {
     SL_TRY(sl_check_range(err, "--moco-t", config->temperature, 1e-4, 1e4));
-    SL_TRY(sl_check_range(err, "--batch-size", config->batch, 2, 1 << 20));
+    SL_TRY(sl_check_pairs(err, config));
     SL_TRY(sl_check_mocov2_only(err, config));
     if (config->distill == SL_DISTILL_INPLACE) {
         return SL_FAIL(err, SL_ERROR_USAGE,

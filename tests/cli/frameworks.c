@@ -139,6 +139,8 @@ static void test_contradictions(void **state)
     REFUSED(2, "--distill", "-m", "supervised", "--distill", "seed");
     REFUSED(2, "--bn-splits 2", "-m", "supervised", "--bn-splits", "2");
     REFUSED(2, "--classes 3", "-m", "supervised", "--classes", "3");
+    REFUSED(2, "--batch-size 1: --method mocov3", "-m", "mocov3", "-b", "1");
+    REFUSED(2, "--batch-size 1: --method simclr", "-m", "simclr", "-b", "1");
     assert_false(cli_exists("run"));
 }
 
