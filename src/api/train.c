@@ -397,10 +397,6 @@ static enum sl_status loop(struct sl_error *err, struct api_run *run)
         enum sl_status status = sl_trainer_step(err, run->trainer, &batch, &numbers);
         sl_loader_release(run->loader);
         SL_TRY(status);
-        if (numbers.skipped) {
-            sl_log(SL_LOG_WARNING, "step %lld: discarded: a number was not finite",
-                   (long long)numbers.step);
-        }
         if (numbers.active > joined) {
             joined = numbers.active;
             sl_log(SL_LOG_INFO,

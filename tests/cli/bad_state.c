@@ -232,6 +232,22 @@ static void test_identical_pictures(void **state)
     assert_null(strstr(result->err, "collapsed"));
 }
 
+/* A discarded step is one warning, which says what was not finite. */
+static void test_discarded_once(void **state)
+{
+    (void)state;
+    const struct cli_result *result =
+        RUN("pretrain", CLI_DATA, "-o", "run", CLI_NET, "-e", "1", "--lr", "1e30",
+            "--warmup-epochs", "0", "--skip-nonfinite", "2");
+    assert_int_equal(result->status, 4);
+    int discarded = 0;
+    for (const char *at = result->err; (at = strstr(at, "discarded")) != NULL; at++) {
+        discarded++;
+    }
+    assert_int_equal(discarded, 2);
+    assert_non_null(strstr(result->err, "is discarded (2 of 2 in a row)"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup(test_full_disk_later, fresh),
         cmocka_unit_test_setup(test_numbers_run_away, fresh),
         cmocka_unit_test_setup(test_identical_pictures, fresh),
+        cmocka_unit_test_setup(test_discarded_once, fresh),
     };
     return cmocka_run_group_tests(tests, make_runs, NULL);
 }
