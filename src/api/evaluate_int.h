@@ -36,6 +36,11 @@ struct sl_frozen api_judge_frozen(const struct api_judge *judge);
 /* Features of both parts. */
 enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge);
 
+/* The method whose published rates `eval linear --as-paper` takes for a model of
+ * `method`: its own, or those of the one it borrows from; NULL for a method without a
+ * row. */
+const char *api_linear_rates_of(const char *method);
+
 /* The scores without any accuracy. */
 void api_judge_fill(const struct api_judge *judge, slim_scores *scores);
 json_t *api_judge_fraction(double value);

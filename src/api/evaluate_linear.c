@@ -19,21 +19,24 @@ static const struct rates quick_rates = {
     .epochs = 100, .batch = 256, .lr = 0.1, .momentum = 0.9, .cosine = true};
 
 /* Of the released scripts, by the method that trained the model (spec section 9). */
-static const struct {
-    const char *method;
+static const struct published {
+    const char *method, *rates_of; /* another one's, where the method has none */
     struct rates rates;
 } published[] = {
-    {"mocov2", {.epochs = 100, .batch = 1024, .lr = 60.0, .momentum = 0.9}},
-    {"mocov3", {.epochs = 90, .batch = 1024, .lr = 0.4, .momentum = 0.9, .cosine = true}},
+    {"mocov2", "mocov2", {.epochs = 100, .batch = 1024, .lr = 60.0, .momentum = 0.9}},
+    {"mocov3",
+     "mocov3",
+     {.epochs = 90, .batch = 1024, .lr = 0.4, .momentum = 0.9, .cosine = true}},
     {"simclr",
+     "simclr",
      {.epochs = 90,
       .batch = 1024,
       .lr = 0.4,
       .momentum = 0.9,
       .weight_decay = 1e-6,
       .cosine = true}},
+    {"supervised", "mocov3", {0}},
 };
-static const char *const fallback_method = "mocov3"; /* of a method without such rates */
 
 static const float PAPER_CROP_MIN = 0.08F;
 static const char paper_note[] =
@@ -75,15 +78,22 @@ static void override_rates(const struct sl_conf *conf, struct rates *rates)
     }
 }
 
-static const struct rates *published_rates(const char *method, const char **found)
+static const struct published *published_of(const char *method)
 {
     for (int i = 0; i < SL_COUNT(published); i++) {
         if (strcmp(published[i].method, method) == 0) {
-            *found = published[i].method;
-            return &published[i].rates;
+            return strcmp(published[i].rates_of, method) == 0
+                       ? &published[i]
+                       : published_of(published[i].rates_of);
         }
     }
-    return published_rates(fallback_method, found);
+    return NULL;
+}
+
+const char *api_linear_rates_of(const char *method)
+{
+    const struct published *found = published_of(method);
+    return found != NULL ? found->method : NULL;
 }
 
 /* With --as-paper the user's words are for the paper's probe, and the quick one beside it
@@ -92,8 +102,11 @@ static void settle(struct linear *linear)
 {
     const struct sl_conf *conf = linear->judge->conf;
     const char *method = sl_conf_text(linear->judge->model.conf, "method");
+    const struct published *own = published_of(method);
+    SL_ASSERT(own != NULL); /* every method has a row: tests/unit/method_tables.c */
     linear->quick = quick_rates;
-    linear->paper = *published_rates(method, &linear->paper_method);
+    linear->paper = own->rates;
+    linear->paper_method = own->method;
     override_rates(conf,
                    sl_conf_bool(conf, "as-paper") ? &linear->paper : &linear->quick);
 }
