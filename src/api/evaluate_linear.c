@@ -126,8 +126,29 @@ static enum sl_status may_go_on(struct sl_error *err, void *context, int epoch,
     return SL_OK;
 }
 
+/* The rows of a width in place of the cached ones, as long as they are of the same
+ * pictures in the same order: the probe goes on with the labels that it has. */
+static enum sl_status take_fresh(struct sl_error *err, int epoch,
+                                 const struct sl_features *fresh,
+                                 struct sl_features *cached)
+{
+    size_t ids = (size_t)cached->n * sizeof *cached->ids;
+    if (fresh->n != cached->n || memcmp(fresh->ids, cached->ids, ids) != 0) {
+        return SL_FAIL(
+            err, SL_ERROR_DATA,
+            "--as-paper: %lld of the %lld train pictures could be read in epoch "
+            "%d of the probe; leave out those that `slimclr check` finds "
+            "damaged, or let nothing change the data meanwhile",
+            (long long)fresh->n, (long long)cached->n, epoch);
+    }
+    memcpy(cached->values, fresh->values,
+           (size_t)(cached->n * cached->d) * sizeof *cached->values);
+    return SL_OK;
+}
+
 /* As the paper, view "normal": each epoch sees other crops and flips of the train
- * pictures, all widths the same. */
+ * pictures, all widths the same. Only those that gave cached features are read: one view
+ * may refuse a picture that another takes. */
 static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch,
                                   struct sl_features *features)
 {
@@ -136,8 +157,11 @@ static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch
     const struct sl_frozen model = api_judge_frozen(judge);
     struct sl_features_config config = judge->train_config;
     struct sl_features fresh[SL_WIDTHS_MAX] = {{0}};
+    enum sl_status status = SL_OK;
     int64_t bad = 0;
     config.epoch = (uint32_t)epoch;
+    config.subset = features[0].ids;
+    config.n_subset = features[0].n;
     config.recipe.random = true;
     config.recipe.crop_min = PAPER_CROP_MIN;
     config.recipe.crop_max = 1.0F;
@@ -146,11 +170,11 @@ static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch
                                fresh, &bad));
     judge->passed += sl_source_count(judge->train);
     for (int i = 0; i < judge->n_widths; i++) {
-        memcpy(features[i].values, fresh[i].values,
-               (size_t)(features[i].n * features[i].d) * sizeof *features[i].values);
+        status =
+            status == SL_OK ? take_fresh(err, epoch, &fresh[i], &features[i]) : status;
         sl_features_finish(&fresh[i]);
     }
-    return SL_OK;
+    return status;
 }
 
 static enum sl_status train(struct sl_error *err, struct linear *linear,

@@ -222,10 +222,12 @@ void cli_write(const char *path, const void *bytes, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
+enum { PIXELS_MOST = 128 * 128 }; /* of a picture that a test writes */
+
 static void write_ppm(const char *path, int height, int width,
                       const unsigned char *pixels)
 {
-    unsigned char bytes[64 + 64 * 64 * 3];
+    unsigned char bytes[64 + PIXELS_MOST * 3];
     size_t count = (size_t)height * (size_t)width * 3;
     int head = snprintf((char *)bytes, 64, "P6\n%d %d\n255\n", width, height);
     assert_true(count <= sizeof bytes - 64);
@@ -235,9 +237,9 @@ static void write_ppm(const char *path, int height, int width,
 
 void cli_write_ppm(const char *path, int height, int width, int red, int green, int blue)
 {
-    unsigned char pixels[64 * 64 * 3];
+    unsigned char pixels[PIXELS_MOST * 3];
     const int colour[3] = {red, green, blue};
-    assert_true(height * width <= 64 * 64);
+    assert_true(height * width <= PIXELS_MOST);
     for (int i = 0; i < height * width * 3; i++) {
         pixels[i] = (unsigned char)colour[i % 3];
     }
@@ -246,9 +248,9 @@ void cli_write_ppm(const char *path, int height, int width, int red, int green, 
 
 void cli_write_noise(const char *path, int height, int width, uint32_t key)
 {
-    unsigned char pixels[64 * 64 * 3];
+    unsigned char pixels[PIXELS_MOST * 3];
     uint32_t state = key * 2654435761u + 12345u;
-    assert_true(height * width <= 64 * 64);
+    assert_true(height * width <= PIXELS_MOST);
     for (int i = 0; i < height * width * 3; i++) {
         state = state * 1664525u + 1013904223u;
         pixels[i] = (unsigned char)(state >> 24);

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -165,6 +167,56 @@ static void test_further_probes(void **state)
     assert_non_null(strstr(result->out, "differs from the paper"));
 }
 
+#define TINY                                                                             \
+    "--train", "seen/train", "--test", "seen/test", "-j", "1", "--as-paper",             \
+        "--image-size", "72"
+
+/* A picture that one view takes and the other refuses: a strip of 16000 x 1, far too
+ * large once its short side is that of the fixed view, fits a random crop. It must not
+ * move the rows behind it against their labels. */
+static void test_paper_views_keep_their_labels(void **state)
+{
+    (void)state;
+    cli_remove("seen");
+    cli_write_ppm("seen/train/red/0.ppm", 1, 16000, 0, 0, 255);
+    cli_write_ppm("seen/train/red/1.ppm", 80, 80, 255, 0, 0);
+    cli_write_ppm("seen/train/zinc/0.ppm", 80, 80, 0, 0, 255);
+    cli_write_ppm("seen/test/red/0.ppm", 80, 80, 255, 0, 0);
+    cli_write_ppm("seen/test/zinc/0.ppm", 80, 80, 0, 0, 255);
+    json_t *root = cli_json(RUN("eval", "linear", LAST, TINY, "--probe-epochs", "20",
+                                "--probe-lr", "0.5", "--json", "-q"));
+    assert_int_equal(integer(root, "n_train"), 2);
+    assert_int_equal(integer(root, "n_bad"), 1);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *row = json_array_get(json_object_get(root, "results"), i);
+        assert_true(json_number_value(json_object_get(row, "acc1")) == 1.0);
+        assert_true(json_number_value(json_object_get(row, "paper_acc1")) == 1.0);
+    }
+    json_decref(root);
+
+    /* Nor may one that is gone meanwhile. The probe has more epochs than it can get
+     * through before the test sees it begin. */
+    cli_remove("program.err");
+    pid_t child = START("eval", "linear", LAST, TINY, "--probe-epochs", "100000",
+                        "--probe-lr", "0.01");
+    for (bool begun = false; !begun;) {
+        char *said =
+            cli_exists("program.err") ? (char *)cli_read("program.err", NULL) : NULL;
+        begun = said != NULL && strstr(said, "as the paper") != NULL;
+        cli_free(said);
+        int ended = 0;
+        if (!begun && waitpid(child, &ended, WNOHANG) != 0) {
+            fail_msg("the evaluation ended before its probe began");
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    cli_remove("seen/train/red/1.ppm");
+    const struct cli_result *result = cli_finish(child);
+    assert_int_equal(result->status, 3);
+    assert_string_equal(result->out, "");
+    assert_non_null(strstr(result->err, "1 of the 2 train pictures"));
+}
+
 /* The same numbers whoever asks: twice, and with other numbers of workers. */
 static void test_repeats(void **state)
 {
@@ -267,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_knn),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_further_probes),
+        cmocka_unit_test(test_paper_views_keep_their_labels),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_refused),
