@@ -9,17 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROUNDS = 600 };
-
-static double dot(const double *a, const double *b, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += a[i] * b[i];
-    }
-    return sum;
-}
-
 /* gram (n, n) = inner products of the rows. */
 static void fill_gram(int64_t n, int64_t d, const float *rows, double *gram)
 {
@@ -37,54 +26,9 @@ static void fill_gram(int64_t n, int64_t d, const float *rows, double *gram)
     }
 }
 
-/* The leading eigenvector of a symmetric matrix by power iteration, at right angles to
- * `before` (NULL = none); its eigenvalue. */
-static double leading(int64_t n, const double *matrix, const double *before,
-                      double *vector, double *next)
-{
-    double value = 0.0;
-    for (int64_t i = 0; i < n; i++) { /* no data is at right angles to it by chance */
-        vector[i] =
-            1.0 + 0.37 * (double)(i % 7) + 1e-3 * (double)i * (i % 2 ? 1.0 : -1.0);
-    }
-    for (int round = 0; round < ROUNDS; round++) {
-        double along = before != NULL ? dot(vector, before, n) : 0.0;
-        for (int64_t i = 0; before != NULL && i < n; i++) {
-            vector[i] -= along * before[i];
-        }
-        double size = sqrt(dot(vector, vector, n));
-        if (!(size > 0.0)) {
-            return 0.0;
-        }
-        for (int64_t i = 0; i < n; i++) {
-            vector[i] /= size;
-        }
-        for (int64_t i = 0; i < n; i++) {
-            next[i] = dot(matrix + i * n, vector, n);
-        }
-        double now = dot(next, vector, n);
-        bool is_done = fabs(now - value) <= 1e-13 * fabs(now);
-        value = now;
-        if (is_done || !(value > 0.0)) {
-            break;
-        }
-        memcpy(vector, next, (size_t)n * sizeof *vector);
-    }
-    double size = sqrt(dot(vector, vector, n));
-    int64_t largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        largest = fabs(vector[i]) > fabs(vector[largest]) ? i : largest;
-    }
-    /* Of the two signs the one in which the largest entry is positive. */
-    double scale = (vector[largest] < 0.0 ? -1.0 : 1.0) / (size > 0.0 ? size : 1.0);
-    for (int64_t i = 0; i < n; i++) {
-        vector[i] *= scale;
-    }
-    return value;
-}
-
-/* Inner products of the rows without their mean, from those with it. */
-static void centre_gram(int64_t n, const double *gram, double *means, double *centred)
+/* Inner products of the rows without their mean, in place of those with it; means: what
+ * each row's products had in common, the row's product with the mean. */
+static void centre_gram(int64_t n, double *gram, double *means)
 {
     double mean = 0.0;
     for (int64_t i = 0; i < n; i++) {
@@ -97,7 +41,7 @@ static void centre_gram(int64_t n, const double *gram, double *means, double *ce
     }
     for (int64_t i = 0; i < n; i++) {
         for (int64_t k = 0; k < n; k++) {
-            centred[i * n + k] = gram[i * n + k] - means[i] - means[k] + mean;
+            gram[i * n + k] += mean - means[i] - means[k];
         }
     }
 }
@@ -106,44 +50,45 @@ enum sl_status sl_project(struct sl_error *err, int64_t n, int64_t d, const floa
                           bool keep_mean, double *x, double *y, double share[2])
 {
     enum sl_status status = SL_OK;
-    double *gram = NULL, *centred = NULL, *means = NULL, *vectors = NULL;
+    double *gram = NULL, *means = NULL, *values = NULL, *vectors = NULL;
     double total = 0.0;
     share[0] = share[1] = 0.0;
     SL_TRY_OUT(sl_heap_alloc(err, "projection", n * n, sizeof *gram, &gram));
-    SL_TRY_OUT(sl_heap_alloc(err, "projection", n * n, sizeof *centred, &centred));
     SL_TRY_OUT(sl_heap_alloc(err, "projection", n, sizeof *means, &means));
-    SL_TRY_OUT(sl_heap_alloc(err, "projection", 3 * n, sizeof *vectors, &vectors));
+    SL_TRY_OUT(sl_heap_alloc(err, "projection", n, sizeof *values, &values));
+    SL_TRY_OUT(sl_heap_alloc(err, "projection", n * n, sizeof *vectors, &vectors));
     fill_gram(n, d, rows, gram);
-    centre_gram(n, gram, means, centred);
+    centre_gram(n, gram, means);
     for (int64_t i = 0; i < n; i++) {
-        total += centred[i * n + i];
+        total += gram[i * n + i];
     }
     if (!isfinite(total)) {
         status = SL_FAIL(err, SL_ERROR_NUMBERS, "a vector to be drawn is not finite");
         goto out;
     }
-    for (int part = 0; part < 2; part++) {
-        double *vector = vectors + part * n;
+    SL_TRY_OUT(sl_eigen_symmetric(err, (int)n, gram, values, vectors));
+    for (int64_t part = 0; part < 2; part++) {
+        const double *vector = vectors + part * n;
         double *place = part == 0 ? x : y;
-        double value = total > 0.0 ? leading(n, centred, part == 1 ? vectors : NULL,
-                                             vector, vectors + 2 * n)
-                                   : 0.0;
+        double value = part < n ? values[part] : 0.0;
         bool is_there = value > 1e-12 * total && value > 0.0;
+        double size = is_there ? sqrt(value) : 0.0;
+        double offset = 0.0;
         share[part] = is_there ? value / total : 0.0;
-        /* The unit direction is sum_t a_t (x_t - mean) / sqrt(value). */
+        /* The unit direction is sum_t a_t (x_t - mean) / sqrt(value). Row i has
+         * sqrt(value) a_i of it from the mean, and the mean what all rows have besides.
+         */
+        for (int64_t t = 0; is_there && keep_mean && t < n; t++) {
+            offset += vector[t] * means[t] / size;
+        }
         for (int64_t i = 0; i < n; i++) {
-            double sum = 0.0;
-            for (int64_t t = 0; is_there && t < n; t++) {
-                sum += vector[t] *
-                       (keep_mean ? gram[i * n + t] - means[i] : centred[i * n + t]);
-            }
-            place[i] = is_there ? sum / sqrt(value) : 0.0;
+            place[i] = is_there ? size * vector[i] + offset : 0.0;
         }
     }
 out:
     sl_heap_free(gram);
-    sl_heap_free(centred);
     sl_heap_free(means);
+    sl_heap_free(values);
     sl_heap_free(vectors);
     return status;
 }

@@ -16,15 +16,15 @@ enum { N = 40, D = 5 };
 
 /* Rows mean + a_i u + b_i v with u, v at right angles, and of unit length; a, b centred
  * and uncorrelated, a the longer. */
-static void make(float *rows, double *a, double *b)
+static void make(float *rows, double *a, double *b, double longer, double shorter)
 {
     static const double u[D] = {0.6, 0.0, 0.8, 0.0, 0.0},
                         v[D] = {0.0, 1.0, 0.0, 0.0, 0.0};
     static const double mean[D] = {3, -2, 1, 7, 0.5};
     for (int i = 0; i < N; i++) {
         double turn = 2.0 * 3.14159265358979 * i / N;
-        a[i] = 4.0 * cos(turn);
-        b[i] = 1.5 * sin(turn);
+        a[i] = longer * cos(turn);
+        b[i] = shorter * sin(turn);
         for (int c = 0; c < D; c++) {
             rows[i * D + c] = (float)(mean[c] + a[i] * u[c] + b[i] * v[c]);
         }
@@ -50,7 +50,7 @@ static void test_places(void **state)
     double a[N], b[N], x[N], y[N], share[2];
     struct sl_error err = {0};
     (void)state;
-    make(rows, a, b);
+    make(rows, a, b, 4.0, 1.5);
     assert_int_equal(sl_project(&err, N, D, rows, false, x, y, share), SL_OK);
     expect_axis(x, a, 0.0);
     expect_axis(y, b, 0.0);
@@ -60,6 +60,23 @@ static void test_places(void **state)
     assert_int_equal(sl_project(&err, N, D, rows, true, x, y, share), SL_OK);
     expect_axis(x, a, 3 * 0.6 + 1 * 0.8);
     expect_axis(y, b, -2);
+}
+
+/* Components of nearly the same spread are told apart as well as any others. */
+static void test_close_components(void **state)
+{
+    float rows[N * D];
+    double a[N], b[N], x[N], y[N], share[2];
+    struct sl_error err = {0};
+    (void)state;
+    make(rows, a, b, 4.0, 3.99);
+    assert_int_equal(sl_project(&err, N, D, rows, false, x, y, share), SL_OK);
+    expect_axis(x, a, 0.0);
+    expect_axis(y, b, 0.0);
+    assert_true(share[0] > share[1] && fabs(share[0] + share[1] - 1.0) < 1e-5);
+    /* A single row is its own mean. */
+    assert_int_equal(sl_project(&err, 1, D, rows, true, x, y, share), SL_OK);
+    assert_true(x[0] == 0.0 && y[0] == 0.0 && share[0] == 0.0);
 }
 
 static void test_degenerate(void **state)
@@ -107,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_close_components),
         cmocka_unit_test(test_degenerate),
         cmocka_unit_test(test_nearest),
     };
