@@ -19,7 +19,8 @@ enum {
     ENTRY_BYTES = 46,   /* of a member in the directory, without its texts */
     LOCAL_BYTES = 30,   /* of a local header, the same */
     TEXT_MOST = 0xffff, /* of one text */
-    BLOCK = 128 * 1024  /* holds the end record, or an entry, with all its texts */
+    BLOCK = 256 * 1024  /* holds the end record with its text, or an entry with its three
+                         */
 };
 
 /* Some bytes of the archive. */

@@ -8,6 +8,7 @@
 #include "unit/data_testkit.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -310,6 +311,58 @@ static void test_sums_are_found(void **state)
     sl_heap_free(bytes);
 }
 
+static void put_number(unsigned char *at, uint64_t value, int n)
+{
+    for (int i = 0; i < n; i++) {
+        at[i] = (unsigned char)(value >> (8 * i));
+    }
+}
+
+/* A directory whose one entry has the longest name and the longest extra field, with the
+ * position among the latter, read from a file as archives are. */
+static void test_sum_of_longest_entry(void **state)
+{
+    enum { TEXT = 0xffff, ENTRY = 46, ALL = ENTRY + 2 * TEXT + 22 };
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_rows sums = {0};
+    unsigned char *bytes = NULL;
+    assert_int_equal(sl_heap_alloc(&err, "zip", ALL, 1, &bytes), SL_OK);
+    memset(bytes, 'x', ALL);
+    put_number(bytes, 0x02014b50, 4);
+    put_number(bytes + 16, 0x12345678, 4); /* the sum */
+    put_number(bytes + 20, 1, 4);
+    put_number(bytes + 24, 1, 4);
+    put_number(bytes + 28, TEXT, 2);
+    put_number(bytes + 30, TEXT, 2);
+    put_number(bytes + 32, 0, 2);
+    put_number(bytes + 42, UINT32_MAX, 4);
+    unsigned char *extra = bytes + ENTRY + TEXT; /* the large position stands last */
+    put_number(extra, 2, 2);
+    put_number(extra + 2, TEXT - 16, 2);
+    put_number(extra + TEXT - 12, 1, 2);
+    put_number(extra + TEXT - 10, 8, 2);
+    put_number(extra + TEXT - 8, 77, 8);
+    unsigned char *end = bytes + ENTRY + 2 * TEXT;
+    memset(end, 0, 22);
+    put_number(end, 0x06054b50, 4);
+    put_number(end + 8, 1, 2);
+    put_number(end + 10, 1, 2);
+    put_number(end + 12, ENTRY + 2 * TEXT, 4);
+    kit_write("longest/x.zip", bytes, ALL);
+    int file = open("longest/x.zip", O_RDONLY);
+    assert_true(file >= 0);
+    const struct sl_archive_bytes archive = {.fd = file, .size = ALL};
+    assert_int_equal(sl_zip_sums_read(&err, &archive, &sums), SL_OK);
+    assert_int_equal(sums.n, 1);
+    const struct sl_zip_sum *item = sums.items;
+    assert_int_equal(item->header, 77);
+    assert_int_equal(item->sum, 0x12345678);
+    (void)close(file);
+    sl_heap_free(sums.items);
+    sl_heap_free(bytes);
+}
+
 /* ---- compressed -------------------------------------------------------------------- */
 
 static int files_in(const char *path)
@@ -474,13 +527,21 @@ static void test_many_shards(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_makers),         cmocka_unit_test(test_same_as_folder),
-        cmocka_unit_test(test_member_twice),   cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_shrinks_in_use), cmocka_unit_test(test_bad_deflate),
-        cmocka_unit_test(test_check_sums),     cmocka_unit_test(test_sums_are_found),
-        cmocka_unit_test(test_gzip_trailer),   cmocka_unit_test(test_compressed),
-        cmocka_unit_test(test_unpack_limit),   cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_braces),         cmocka_unit_test(test_many_shards),
+        cmocka_unit_test(test_makers),
+        cmocka_unit_test(test_same_as_folder),
+        cmocka_unit_test(test_member_twice),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_shrinks_in_use),
+        cmocka_unit_test(test_bad_deflate),
+        cmocka_unit_test(test_check_sums),
+        cmocka_unit_test(test_sums_are_found),
+        cmocka_unit_test(test_sum_of_longest_entry),
+        cmocka_unit_test(test_gzip_trailer),
+        cmocka_unit_test(test_compressed),
+        cmocka_unit_test(test_unpack_limit),
+        cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_braces),
+        cmocka_unit_test(test_many_shards),
     };
     if (!sl_archive_built) {
         print_message("this build reads no archives: skipped\n");
