@@ -54,17 +54,40 @@ enum sl_status api_run_take_snapshot(struct sl_error *err, struct api_run *run)
     return joint && is_due(run, step) ? save(err, run, step, "") : SL_OK;
 }
 
-static void say(const struct api_run *run)
+/* Files after `done` steps: one at each moment, or one for each width that the update
+ * there is made for. */
+static int64_t files_at(const struct api_run *run, int64_t done)
 {
     const struct sl_trainer_config *trainer = &run->settings.trainer;
+    if (done == 0 || trainer->update != SL_UPDATE_PER_WIDTH) {
+        return 1;
+    }
+    return sl_widths_active(&run->net->widths, trainer->slow_start_step, done - 1);
+}
+
+/* The files that this start of the run will write. */
+static int64_t files_to_come(const struct api_run *run)
+{
+    int64_t total = run->settings.trainer.total_steps;
+    int64_t an_epoch = run->settings.steps_per_epoch;
+    int64_t done = sl_trainer_steps(run->trainer);
+    int64_t n = done == 0 ? files_at(run, 0) : 0;
+    while (done < total) {
+        int64_t next = (done / an_epoch + 1) * an_epoch;
+        done = next < total ? next : total;
+        n += files_at(run, done);
+    }
+    return n;
+}
+
+static void say(const struct api_run *run)
+{
     int64_t bytes = 0;
     for (int i = 0; i < run->snapshot.n; i++) {
         bytes += (int64_t)sl_tensor_bytes(&run->snapshot.items[i].tensor);
     }
-    int64_t n = trainer->total_steps / run->settings.steps_per_epoch;
-    n *= trainer->update == SL_UPDATE_PER_WIDTH ? run->net->widths.n : 1;
-    sl_log(SL_LOG_INFO, "paths:  %lld snapshots of %.1f MB in %s", (long long)n + 1,
-           (double)bytes / 1e6, run->snapshots);
+    sl_log(SL_LOG_INFO, "paths:  %lld snapshots of %.1f MB to come in %s",
+           (long long)files_to_come(run), (double)bytes / 1e6, run->snapshots);
 }
 
 enum sl_status api_run_open_snapshots(struct sl_error *err, struct api_run *run)

@@ -145,6 +145,12 @@ static void test_snapshots(void **state)
             assert_true(seen[k] != seen[i]);
         }
     }
+    /* Beforehand it said how many: none of the narrow width before it joins. */
+    unsigned char *text = cli_read("whole/train.log", NULL);
+    char said[32];
+    snprintf(said, sizeof said, " %d snapshots of ", SNAPSHOTS);
+    assert_non_null(strstr((const char *)text, said));
+    cli_free(text);
     /* A snapshot is a model: the last one judges as the run does. */
     const struct cli_result *result =
         RUN("eval", "knn", in("whole", "snapshots", snapshots[SNAPSHOTS - 1]), PATH_DATA,
