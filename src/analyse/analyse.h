@@ -20,15 +20,16 @@
 
 /* Opened snapshots of one net. Vectors (biases, scales, shifts) do not count: only the
  * weights of convolutions and linear layers are a row's values. */
-struct sl_rows;
+struct sl_snapshot_rows;
 /* Every file must hold all weights of the net in their shapes (SL_ERROR_USAGE). The paths
  * are not kept. */
-enum sl_status sl_rows_open(struct sl_error *err, const struct sl_net *net,
-                            const char *const *paths, int n, struct sl_rows **rows);
-void sl_rows_close(struct sl_rows *rows);
-int sl_rows_count(const struct sl_rows *rows);
+enum sl_status sl_snapshot_rows_open(struct sl_error *err, const struct sl_net *net,
+                                     const char *const *paths, int n,
+                                     struct sl_snapshot_rows **rows);
+void sl_snapshot_rows_close(struct sl_snapshot_rows *rows);
+int sl_snapshot_rows_count(const struct sl_snapshot_rows *rows);
 /* Values of a row: the sum of the weights' sizes. */
-int64_t sl_rows_length(const struct sl_rows *rows);
+int64_t sl_snapshot_rows_length(const struct sl_snapshot_rows *rows);
 
 /* ---- directions (directions.c) ----------------------------------------------------- */
 
@@ -44,7 +45,7 @@ void sl_directions_finish(struct sl_directions *directions);
  * Needs 3 rows that differ (SL_ERROR_USAGE). Work space: n^2 doubles and a stripe of the
  * rows. */
 enum sl_status sl_directions_pca(struct sl_error *err, const struct sl_net *net,
-                                 const struct sl_rows *rows, const float *final,
+                                 const struct sl_snapshot_rows *rows, const float *final,
                                  struct sl_directions *directions);
 /* Keyed random directions, each filter (output channel) as long as the final one's. */
 enum sl_status sl_directions_random(struct sl_error *err, const struct sl_net *net,
@@ -54,7 +55,8 @@ enum sl_status sl_directions_random(struct sl_error *err, const struct sl_net *n
  * point of the plane nearest to it. For directions at right angles that is <r, d> /
  * |d|^2, for unit ones the published <r, d> / |d|. */
 enum sl_status sl_directions_project(struct sl_error *err, const struct sl_net *net,
-                                     const struct sl_rows *rows, const float *final,
+                                     const struct sl_snapshot_rows *rows,
+                                     const float *final,
                                      const struct sl_directions *directions,
                                      double (*points)[2]);
 

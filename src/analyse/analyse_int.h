@@ -10,7 +10,7 @@
 
 enum { STRIPE = 4096 };
 
-struct sl_rows {
+struct sl_snapshot_rows {
     int n, n_weights;
     int64_t length;
     struct sl_tensor_file **files;
@@ -18,7 +18,8 @@ struct sl_rows {
 };
 /* theta_t - theta_final for values first … first+count-1 of a weight (the weight-th of
  * the net), count <= STRIPE; `final` points at the first of them. stripe (n, STRIPE). */
-void sl_rows_stripe(const struct sl_rows *rows, int weight, int64_t first, int count,
-                    const float *final, double *stripe);
+void sl_snapshot_rows_stripe(const struct sl_snapshot_rows *rows, int weight,
+                             int64_t first, int count, const float *final,
+                             double *stripe);
 
 #endif

@@ -138,7 +138,7 @@ out:
 }
 
 enum sl_status sl_directions_pca(struct sl_error *err, const struct sl_net *net,
-                                 const struct sl_rows *rows, const float *final,
+                                 const struct sl_snapshot_rows *rows, const float *final,
                                  struct sl_directions *directions)
 {
     enum sl_status status = SL_OK;
@@ -155,12 +155,14 @@ enum sl_status sl_directions_pca(struct sl_error *err, const struct sl_net *net,
     SL_TRY_OUT(sl_heap_alloc(err, "stripe", n * STRIPE, sizeof *block, &block));
     SL_TRY_OUT(make_directions(err, net, directions));
     for (struct stripe at = {.weight = -1}; next_stripe(net, &param, &at);) {
-        sl_rows_stripe(rows, at.weight, at.first, at.count, final + at.at, block);
+        sl_snapshot_rows_stripe(rows, at.weight, at.first, at.count, final + at.at,
+                                block);
         sl_gram_add((int)n, at.count, block, STRIPE, gram);
     }
     SL_TRY_OUT(solve_pca(err, (int)n, gram, vectors, mixes, directions->explained));
     for (struct stripe at = {.weight = -1}; next_stripe(net, &param, &at);) {
-        sl_rows_stripe(rows, at.weight, at.first, at.count, final + at.at, block);
+        sl_snapshot_rows_stripe(rows, at.weight, at.first, at.count, final + at.at,
+                                block);
         for (int k = 0; k < 2; k++) {
             for (int c = 0; c < at.count; c++) {
                 double sum = 0.0;
@@ -256,7 +258,8 @@ static void nearest(double a, double b, double c, double point[2])
 }
 
 enum sl_status sl_directions_project(struct sl_error *err, const struct sl_net *net,
-                                     const struct sl_rows *rows, const float *final,
+                                     const struct sl_snapshot_rows *rows,
+                                     const float *final,
                                      const struct sl_directions *directions,
                                      double (*points)[2])
 {
@@ -276,7 +279,8 @@ enum sl_status sl_directions_project(struct sl_error *err, const struct sl_net *
         c += x * y;
     }
     for (struct stripe at = {.weight = -1}; next_stripe(net, &param, &at);) {
-        sl_rows_stripe(rows, at.weight, at.first, at.count, final + at.at, block);
+        sl_snapshot_rows_stripe(rows, at.weight, at.first, at.count, final + at.at,
+                                block);
         for (int i = 0; i < rows->n; i++) {
             for (int k = 0; k < 2; k++) {
                 points[i][k] += product(at.count, block + (int64_t)i * STRIPE,

@@ -15,7 +15,7 @@ static const struct sl_named *find_weight(const struct sl_tensor_file *file,
 }
 
 static enum sl_status open_row(struct sl_error *err, const struct sl_net *net,
-                               const char *path, struct sl_rows *rows, int row)
+                               const char *path, struct sl_snapshot_rows *rows, int row)
 {
     SL_TRY(sl_tensor_file_open(err, path, true, &rows->files[row]));
     int n = 0;
@@ -37,11 +37,12 @@ static enum sl_status open_row(struct sl_error *err, const struct sl_net *net,
     return SL_OK;
 }
 
-enum sl_status sl_rows_open(struct sl_error *err, const struct sl_net *net,
-                            const char *const *paths, int n, struct sl_rows **rows)
+enum sl_status sl_snapshot_rows_open(struct sl_error *err, const struct sl_net *net,
+                                     const char *const *paths, int n,
+                                     struct sl_snapshot_rows **rows)
 {
     enum sl_status status = SL_OK;
-    struct sl_rows *made = NULL;
+    struct sl_snapshot_rows *made = NULL;
     *rows = NULL;
     SL_TRY(sl_heap_alloc(err, "snapshots", 1, sizeof *made, &made));
     made->n = n;
@@ -60,11 +61,11 @@ enum sl_status sl_rows_open(struct sl_error *err, const struct sl_net *net,
     *rows = made;
     made = NULL;
 out:
-    sl_rows_close(made);
+    sl_snapshot_rows_close(made);
     return status;
 }
 
-void sl_rows_close(struct sl_rows *rows)
+void sl_snapshot_rows_close(struct sl_snapshot_rows *rows)
 {
     if (rows == NULL) {
         return;
@@ -77,18 +78,18 @@ void sl_rows_close(struct sl_rows *rows)
     sl_heap_free(rows);
 }
 
-int sl_rows_count(const struct sl_rows *rows)
+int sl_snapshot_rows_count(const struct sl_snapshot_rows *rows)
 {
     return rows->n;
 }
 
-int64_t sl_rows_length(const struct sl_rows *rows)
+int64_t sl_snapshot_rows_length(const struct sl_snapshot_rows *rows)
 {
     return rows->length;
 }
 
-void sl_rows_stripe(const struct sl_rows *rows, int weight, int64_t first, int count,
-                    const float *final, double *stripe)
+void sl_snapshot_rows_stripe(const struct sl_snapshot_rows *rows, int weight,
+                             int64_t first, int count, const float *final, double *stripe)
 {
     for (int row = 0; row < rows->n; row++) {
         const unsigned char *from = rows->values[(int64_t)row * rows->n_weights + weight];

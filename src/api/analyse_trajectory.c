@@ -152,7 +152,7 @@ static enum sl_status refuse_width(struct sl_error *err, const struct sl_conf *c
 
 /* The snapshots of a width: those taken after its update and those that are of all. */
 static enum sl_status open_rows(struct sl_error *err, const struct job *job,
-                                const char *width, struct sl_rows **rows)
+                                const char *width, struct sl_snapshot_rows **rows)
 {
     enum sl_status status = SL_OK;
     char(*paths)[PATH_LENGTH] = NULL;
@@ -168,7 +168,7 @@ static enum sl_status open_rows(struct sl_error *err, const struct job *job,
             n++;
         }
     }
-    SL_TRY_OUT(sl_rows_open(err, job->judge->model.net, texts, n, rows));
+    SL_TRY_OUT(sl_snapshot_rows_open(err, job->judge->model.net, texts, n, rows));
 out:
     sl_heap_free(paths);
     sl_heap_free(texts);
@@ -180,7 +180,7 @@ static enum sl_status find_directions(struct sl_error *err, struct job *job)
     const struct sl_conf *conf = job->judge->conf;
     const struct sl_net *net = job->judge->model.net;
     char width[16];
-    struct sl_rows *rows = NULL;
+    struct sl_snapshot_rows *rows = NULL;
     SL_TRY(one_width(err, job, "fit-width", &job->fit_width));
     if (!is_apart(job)) {
         SL_TRY(refuse_width(err, conf, "fit-width"));
@@ -192,19 +192,19 @@ static enum sl_status find_directions(struct sl_error *err, struct job *job)
     }
     sl_multiplier_text(net->widths.at[job->fit_width], width, sizeof width);
     SL_TRY(open_rows(err, job, width, &rows));
-    job->n_fit = sl_rows_count(rows);
+    job->n_fit = sl_snapshot_rows_count(rows);
     enum sl_status status =
         sl_directions_pca(err, net, rows, job->final, &job->directions);
-    sl_rows_close(rows);
+    sl_snapshot_rows_close(rows);
     return status;
 }
 
 static enum sl_status project(struct sl_error *err, struct job *job, struct path *path)
 {
     enum sl_status status = SL_OK;
-    struct sl_rows *rows = NULL;
+    struct sl_snapshot_rows *rows = NULL;
     SL_TRY_OUT(open_rows(err, job, path->width, &rows));
-    int n = sl_rows_count(rows);
+    int n = sl_snapshot_rows_count(rows);
     SL_TRY_OUT(sl_heap_alloc(err, "path", n, sizeof *path->points, &path->points));
     SL_TRY_OUT(sl_heap_alloc(err, "path", n, sizeof *path->moments, &path->moments));
     for (int64_t i = 0; i < job->n_list; i++) {
@@ -215,7 +215,7 @@ static enum sl_status project(struct sl_error *err, struct job *job, struct path
     SL_TRY_OUT(sl_directions_project(err, job->judge->model.net, rows, job->final,
                                      &job->directions, path->points));
 out:
-    sl_rows_close(rows);
+    sl_snapshot_rows_close(rows);
     return status;
 }
 

@@ -83,11 +83,11 @@ static void world_close(struct world *world)
 }
 
 /* Writes the snapshots of `at`, `sink` of them the same as the end; vectors are noise. */
-static struct sl_rows *rows_open(const struct world *world, int n)
+static struct sl_snapshot_rows *rows_open(const struct world *world, int n)
 {
     struct sl_error err = {0};
     struct sl_named_list list = {0};
-    struct sl_rows *rows = NULL;
+    struct sl_snapshot_rows *rows = NULL;
     char paths[MOMENTS][64];
     const char *names[MOMENTS];
     const struct sl_net *net = world->net;
@@ -107,7 +107,7 @@ static struct sl_rows *rows_open(const struct world *world, int n)
         names[t] = paths[t];
         kit_ok(sl_checkpoint_save(&err, paths[t], &world->device, &list, "test"), &err);
     }
-    kit_ok(sl_rows_open(&err, net, names, n, &rows), &err);
+    kit_ok(sl_snapshot_rows_open(&err, net, names, n, &rows), &err);
     sl_named_finish(&list);
     return rows;
 }
@@ -118,7 +118,7 @@ static void test_pca(void **state)
     struct sl_error err = {0};
     struct world world;
     world_open(&world);
-    struct sl_rows *rows = rows_open(&world, MOMENTS);
+    struct sl_snapshot_rows *rows = rows_open(&world, MOMENTS);
     struct sl_directions found = {0};
     double points[MOMENTS][2];
     int64_t n = world.net->total;
@@ -135,7 +135,7 @@ static void test_pca(void **state)
         mixed += (at[t][0] - mean[0]) * (at[t][1] - mean[1]);
     }
     assert_true(fabs(mixed) < 1e-12 && variance[0] > variance[1]);
-    assert_int_equal(sl_rows_count(rows), MOMENTS);
+    assert_int_equal(sl_snapshot_rows_count(rows), MOMENTS);
     kit_ok(sl_directions_pca(&err, world.net, rows, world.final, &found), &err);
     assert_true(fabs(found.explained[0] - variance[0] / (variance[0] + variance[1])) <
                 1e-5);
@@ -161,7 +161,7 @@ static void test_pca(void **state)
         }
     }
     sl_directions_finish(&found);
-    sl_rows_close(rows);
+    sl_snapshot_rows_close(rows);
     world_close(&world);
 }
 
@@ -171,17 +171,17 @@ static void test_no_plane(void **state)
     struct sl_error err = {0};
     struct world world;
     world_open(&world);
-    struct sl_rows *rows = rows_open(&world, 2);
+    struct sl_snapshot_rows *rows = rows_open(&world, 2);
     struct sl_directions found = {0};
     assert_int_equal(sl_directions_pca(&err, world.net, rows, world.final, &found),
                      SL_ERROR_USAGE);
     assert_null(found.d[0]);
-    sl_rows_close(rows);
+    sl_snapshot_rows_close(rows);
     /* Another net's snapshots. */
     const char *path = "row0.safetensors";
     struct sl_net *other = kit_resnet("resnet8-b8", "1,0.5", 8, SL_HEAD_LINEAR, 9);
     sl_error_clear(&err);
-    assert_int_equal(sl_rows_open(&err, other, &path, 1, &rows), SL_ERROR_USAGE);
+    assert_int_equal(sl_snapshot_rows_open(&err, other, &path, 1, &rows), SL_ERROR_USAGE);
     assert_non_null(strstr(err.text, "head.0.weight"));
     sl_net_destroy(other);
     world_close(&world);
@@ -219,7 +219,7 @@ static void test_random(void **state)
     int64_t n = world.net->total;
     memcpy(world.u, random.d[0], (size_t)n * sizeof(float));
     memcpy(world.v, random.d[1], (size_t)n * sizeof(float));
-    struct sl_rows *rows = rows_open(&world, MOMENTS);
+    struct sl_snapshot_rows *rows = rows_open(&world, MOMENTS);
     double points[MOMENTS][2];
     kit_ok(sl_directions_project(&err, world.net, rows, world.final, &random, points),
            &err);
@@ -227,7 +227,7 @@ static void test_random(void **state)
         assert_true(fabs(points[t][0] - at[t][0]) < 1e-4);
         assert_true(fabs(points[t][1] - at[t][1]) < 1e-4);
     }
-    sl_rows_close(rows);
+    sl_snapshot_rows_close(rows);
     sl_directions_finish(&random);
     world_close(&world);
 }
