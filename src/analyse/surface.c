@@ -100,7 +100,7 @@ static enum sl_status open_surface(struct sl_error *err, struct sl_surface *surf
             .batch = config->batch,
             .role = SL_ROLE_INFER,
             .groups = 1,
-            .output = pooled ? config->net->features : config->net->embedding,
+            .output = pooled ? config->net->features : config->net->projection,
             .type = config->type,
         },
         &surface->plan));

@@ -42,7 +42,7 @@ struct sl_features_config {
     uint64_t seed; /* with a random recipe: views of (seed, epoch) */
     uint32_t epoch;
     int batch, n_workers;
-    bool head; /* embedding instead of pooled trunk features */
+    bool head; /* its output, before any predictor, instead of pooled trunk features */
     /* Asked after each batch with the rows there are; false = SL_STOPPED; may be NULL. */
     bool (*go_on)(void *context, int64_t done);
     void *go_on_context;

@@ -150,7 +150,7 @@ enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen 
         SL_TRY_OUT(make_features(err, count_of(config),
                                  sl_plan_output_channels(passes.plan[i]), &features[i]));
         features[i].first = sl_net_first_channel(
-            model->net, config->head ? model->net->embedding : model->net->features,
+            model->net, config->head ? model->net->projection : model->net->features,
             widths[i]);
     }
     SL_TRY_OUT(open_loader(err, config, &loader));

@@ -28,8 +28,12 @@ static int make_runs(void **state)
     (void)state;
     cli_remove("run");
     cli_remove("joint");
+    cli_remove("predicted");
     cli_expect_done(RUN("pretrain", NET, "--update", "per-width", "-o", "run"));
     cli_expect_done(RUN("pretrain", NET, "-o", "joint"));
+    cli_expect_done(RUN("pretrain", SET, "-a", "resnet8-b8", "-w", "1,0.5", "-b", "16",
+                        "-e", "1", "--method", "mocov3", "--slow-start", "0",
+                        "--snapshots", "-o", "predicted", ONE));
     return 0;
 }
 
@@ -131,6 +135,20 @@ static double error_at(const char *path, int i, int j)
     return error;
 }
 
+/* At the end itself the surface has the error of `eval knn` on the head's output. */
+static void expect_knn_at_end(const char *run, const char *last)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/snapshots/%s.safetensors", run, last);
+    json_t *root = cli_json(RUN("eval", "knn", path, SET, "--features", "head",
+                                "--limit-test", "50", "-w", "1", "--json", ONE));
+    double accuracy =
+        real_of(json_array_get(json_object_get(root, "results"), 0), "acc1");
+    json_decref(root);
+    snprintf(path, sizeof path, "%s/analyse/surface.csv", run);
+    assert_true(fabs(error_at(path, 1, 1) - 100 * (1 - accuracy)) < 1e-3);
+}
+
 static void test_surface(void **state)
 {
     (void)state;
@@ -140,14 +158,10 @@ static void test_surface(void **state)
     assert_int_equal(json_integer_value(json_object_get(surface, "n_test")), 50);
     assert_true(real_of(surface, "least_error") <= real_of(surface, "most_error"));
     json_decref(root);
-    root = cli_json(
-        RUN("eval", "knn", "run/snapshots/epoch=0004-step=00000032-w0.50.safetensors",
-            SET, "--features", "head", "--limit-test", "50", "-w", "1", "--json", ONE));
-    double accuracy =
-        real_of(json_array_get(json_object_get(root, "results"), 0), "acc1");
-    json_decref(root);
-    assert_true(fabs(error_at("run/analyse/surface.csv", 1, 1) - 100 * (1 - accuracy)) <
-                1e-3);
+    expect_knn_at_end("run", "epoch=0004-step=00000032-w0.50");
+    /* A predictor behind the head is no part of what is judged. */
+    json_decref(TRAJECTORY("predicted", SET, SMALL, "--directions", "random"));
+    expect_knn_at_end("predicted", "epoch=0001-step=00000008");
 }
 
 /* Known points are not computed again, and only those of the same surface are taken. */
