@@ -219,6 +219,18 @@ out:
     return status;
 }
 
+/* The snapshots of a path may be missing: of a run that began to keep them only when it
+ * was resumed, or whose files were removed. */
+static bool has_snapshot(const struct job *job, const char *width)
+{
+    for (int64_t i = 0; i < job->n_list; i++) {
+        if (is_of(&job->list[i], width)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A path for each width, or one for all where parameters moved once a batch. */
 static enum sl_status find_paths(struct sl_error *err, struct job *job)
 {
@@ -234,19 +246,28 @@ static enum sl_status find_paths(struct sl_error *err, struct job *job)
                                &asked));
     }
     for (int i = 0; i < asked.n && (apart || i == 0); i++) {
-        struct path *path = &job->paths[job->n_paths++];
         if (sl_widths_find(there, asked.at[i]) < 0) {
             return SL_FAIL(err, SL_ERROR_USAGE, "--widths %s: not widths of this run",
                            sl_conf_text(conf, "widths"));
         }
         char width[16];
         sl_multiplier_text(asked.at[i], width, sizeof width);
+        if (apart && !has_snapshot(job, width)) {
+            sl_log(SL_LOG_WARNING, "width %s: no snapshot of it; its path is left out",
+                   width);
+            continue;
+        }
+        struct path *path = &job->paths[job->n_paths++];
         (void)snprintf(path->label, sizeof path->label, "%s%s",
                        apart ? "width " : "all widths", apart ? width : "");
         (void)sl_text_copy(path->width, sizeof path->width, apart ? width : "");
         SL_TRY(project(err, job, path));
     }
-    return SL_OK;
+    return job->n_paths > 0
+               ? SL_OK
+               : SL_FAIL(err, SL_ERROR_USAGE,
+                         "--widths %s: %s holds no snapshot of any of them; name others",
+                         sl_conf_text(conf, "widths"), job->snapshots);
 }
 
 /* ---- the grid ---------------------------------------------------------------------- */

@@ -115,6 +115,38 @@ static void test_path(void **state)
     assert_non_null(strstr(result->out, "width 0.50"));
 }
 
+/* A run that began to keep snapshots when it was resumed, before its narrow widths had
+ * joined, and lost some since: what is not there is left out, and said. */
+static void test_missing_snapshots(void **state)
+{
+    (void)state;
+    cli_remove("part");
+    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+        char name[2][128];
+        for (int i = 0; i < 2; i++) {
+            snprintf(name[i], sizeof name[i],
+                     "%s/snapshots/epoch=%04d-step=%08d-w1.00.safetensors",
+                     i == 0 ? "run" : "part", epoch, 8 * epoch);
+        }
+        cli_copy(name[0], name[1], -1);
+    }
+    const struct cli_result *result =
+        RUN("analyse", "trajectory", "part", "--threads", "1");
+    cli_expect_done(result);
+    assert_non_null(strstr(result->err, "width 0.50: no snapshot of it"));
+    assert_non_null(strstr(result->out, "width 1.00"));
+    assert_null(strstr(result->out, "width 0.50"));
+    json_t *root = TRAJECTORY("part");
+    assert_int_equal(json_array_size(json_object_get(root, "paths")), 1);
+    json_decref(root);
+    cli_expect_refused(RUN("analyse", "trajectory", "part", "--fit-width", "0.5", ONE), 2,
+                       "0 snapshots");
+    result = RUN("analyse", "trajectory", "part", "-w", "0.5", ONE);
+    cli_expect_silent(result, 2);
+    assert_non_null(strstr(result->err, "--widths 0.5: "));
+    cli_remove("part");
+}
+
 /* ---- the surface ------------------------------------------------------------------- */
 
 /* The error in the j-th row and i-th column of a surface of three columns. */
@@ -263,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_path, fresh),
+        cmocka_unit_test_setup(test_missing_snapshots, fresh),
         cmocka_unit_test_setup(test_surface, fresh),
         cmocka_unit_test_setup(test_goes_on, fresh),
         cmocka_unit_test_setup(test_probes, fresh),
