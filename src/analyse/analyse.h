@@ -139,10 +139,11 @@ struct sl_ridge_width {
                         this width's cut; 0 for the full width */
     double shift;    /* |T1 - T| / |T|: the full width's prefix against the best probe on
                         X1 */
-    double gap;      /* |X^ - X1| / |X1|: this width's features against the full width's
-                        first ones */
+    double gap; /* |X^ - X1| / |X1|: this width's features against the full width's at
+                   the same channels */
 };
-/* train[i], test[i]: features of width i, descending, all with the same rows. Rows are
+/* train[i], test[i]: features of width i, descending, the full one first, all with the
+ * same rows; each stands for the full width's d features from its `first` on. Rows are
  * (1, x); targets one-hot. Closed form, in double, on one thread: the same bits every
  * time. SL_ERROR_DATA without a labelled row, SL_ERROR_NUMBERS on features that are not
  * finite or a system that cannot be solved. */

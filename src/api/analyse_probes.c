@@ -34,6 +34,14 @@ static enum sl_status compare(struct sl_error *err, struct probes *probes)
     probes->config.ridge = sl_conf_real(judge->conf, "ridge");
     SL_TRY(sl_width_weights_parse(err, sl_conf_text(judge->conf, "width-weights"),
                                   &widths, probes->config.weights));
+    if (judge->widths[0] != 0) {
+        char full[16];
+        sl_multiplier_text(judge->model.net->widths.at[0], full, sizeof full);
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--widths %s: the probes of all widths are held against the full "
+                       "width's; name %s too",
+                       sl_conf_text(judge->conf, "widths"), full);
+    }
     SL_TRY(api_judge_features(err, judge));
     return sl_ridge_compare(err, &probes->config, judge->n_widths, judge->train_features,
                             judge->test_features, probes->result);
@@ -112,7 +120,8 @@ static void result_text(const struct probes *probes, struct sl_text *text)
         "sliced. error: mean squared\nerror on the train part. coupling: |X1'X2 T2| / "
         "|X1'Y|, 0 where one probe could serve both.\nshift: how far the full width's "
         "prefix is from the best probe on X1; gap: how far the width's\nown features are "
-        "from X1. X1: the full width's first features, X2 its others.\n");
+        "from X1. X1: the full width's features at the width's channels,\nX2 its "
+        "others.\n");
 }
 
 /* RUN/analyse/probes.json, where a run directory was named. */

@@ -289,6 +289,8 @@ static void test_refused(void **state)
     cli_expect_refused(RUN("analyse", "probes", "run", SET, "--ridge=-1", ONE), 2,
                        "ridge");
     cli_expect_refused(RUN("analyse", "probes", "run", ONE), 2, "DATA");
+    cli_expect_refused(RUN("analyse", "probes", "run", SET, "-w", "0.5", ONE), 2,
+                       "--widths 0.5: ");
 }
 
 int main(void)

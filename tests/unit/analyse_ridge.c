@@ -120,6 +120,52 @@ static void test_right_angles(void **state)
     }
 }
 
+static void expect_close(double a, double b)
+{
+    if (!(fabs(a - b) < 1e-9)) {
+        fail_msg("%.12g instead of %.12g", b, a);
+    }
+}
+
+/* The order of a width's features has no meaning, so a narrow width may as well lie in
+ * the middle of the full one: everything stays as it was, once `first` says where. */
+static void test_disjoint_slices(void **state)
+{
+    enum { FIRST = 3 };
+    (void)state;
+    struct sl_error err = {0};
+    struct sl_ridge_width r[2];
+    struct sl_ridge_width moved[2];
+    struct set *const sets[] = {&train, &test};
+    make(&train, 50, TRAIN);
+    make(&test, 60, TEST);
+    kit_ok(sl_ridge_compare(&err, &config, 2, train.features, test.features, r), &err);
+    for (size_t s = 0; s < 2; s++) {
+        for (int64_t i = 0; i < sets[s]->features[0].n; i++) {
+            float row[WIDE];
+            float *wide = sets[s]->wide + i * WIDE;
+            memcpy(row, wide, sizeof row);
+            for (int c = 0; c < WIDE; c++) {
+                wide[(c + FIRST) % WIDE] = row[c];
+            }
+        }
+        sets[s]->features[1].first = FIRST;
+    }
+    kit_ok(sl_ridge_compare(&err, &config, 2, train.features, test.features, moved),
+           &err);
+    for (size_t i = 0; i < 2; i++) {
+        expect_close(r[i].own_acc, moved[i].own_acc);
+        expect_close(r[i].shared_acc, moved[i].shared_acc);
+        expect_close(r[i].prefix_acc, moved[i].prefix_acc);
+        expect_close(r[i].own_loss, moved[i].own_loss);
+        expect_close(r[i].shared_loss, moved[i].shared_loss);
+        expect_close(r[i].prefix_loss, moved[i].prefix_loss);
+        expect_close(r[i].coupling, moved[i].coupling);
+        expect_close(r[i].shift, moved[i].shift);
+        expect_close(r[i].gap, moved[i].gap);
+    }
+}
+
 /* A private probe is never worse on what it was fitted to; one width alone shares with
  * nobody. */
 static void test_order(void **state)
@@ -168,9 +214,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_right_angles),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_golden),          cmocka_unit_test(test_right_angles),
+        cmocka_unit_test(test_disjoint_slices), cmocka_unit_test(test_order),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("ridge", tests, NULL, NULL);
