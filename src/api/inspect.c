@@ -181,6 +181,10 @@ static void plan_table(const struct outline *outline, const struct width_plan *r
     sl_text_add(text, "activations of a step, used by all widths in turn: %s\n", a);
     megabytes(a, sizeof a, memory->method);
     sl_text_add(text, "%slogits, views: %s\n", method->has_queue ? "queue, " : "", a);
+    if (memory->measure > 0) {
+        megabytes(a, sizeof a, memory->measure);
+        sl_text_add(text, "gradients of each width (--grad-diag): %s\n", a);
+    }
     megabytes(a, sizeof a,
               memory->params + memory->block + memory->method + memory->measure);
     sl_text_add(text, "total: %s\n", a);

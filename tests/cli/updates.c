@@ -100,6 +100,17 @@ static double params_bytes(const char *rule)
     return bytes / all;
 }
 
+/* What measuring gradients takes has a line of its own. */
+static void test_planned_measure(void **state)
+{
+    (void)state;
+    const struct cli_result *plan = RUN("plan", "-a", "resnet8-b16", "-w", "1,0.5",
+                                        "--image-size", "16", "--grad-diag", "on");
+    assert_non_null(strstr(plan->out, "gradients of each width (--grad-diag): "));
+    plan = RUN("plan", "-a", "resnet8-b16", "-w", "1,0.5", "--image-size", "16");
+    assert_null(strstr(plan->out, "--grad-diag"));
+}
+
 /* A second slot is four bytes more of each parameter. */
 static void test_planned_memory(void **state)
 {
@@ -183,6 +194,7 @@ int main(void)
         cmocka_unit_test_setup(test_each_rule_goes_on, fresh),
         cmocka_unit_test_setup(test_defaults, fresh),
         cmocka_unit_test(test_planned_memory),
+        cmocka_unit_test(test_planned_measure),
         cmocka_unit_test_setup(test_schedules, fresh),
         cmocka_unit_test_setup(test_contradictions, fresh),
     };
