@@ -216,7 +216,6 @@ static enum sl_status open_metrics(struct sl_error *err, struct report *report)
 /* Every *.json in RUN/eval that holds results. */
 static enum sl_status open_evals(struct sl_error *err, struct report *report)
 {
-    enum sl_status status = SL_OK;
     char folder[REPORT_PATH], path[REPORT_PATH];
     struct sl_dir_list list = {0};
     if (!sl_path_join(folder, sizeof folder, report->run, "eval") ||
@@ -235,7 +234,12 @@ static enum sl_status open_evals(struct sl_error *err, struct report *report)
             !sl_path_join(path, sizeof path, folder, list.names[i])) {
             continue;
         }
-        SL_TRY_OUT(sl_file_read(err, SL_ERROR_RUN, path, TEXT_MOST, &bytes, &size));
+        struct sl_error reason = {0};
+        if (sl_file_read(&reason, SL_ERROR_RUN, path, TEXT_MOST, &bytes, &size) !=
+            SL_OK) {
+            sl_log(SL_LOG_WARNING, "%s; left out", reason.text);
+            continue;
+        }
         json_t *root = json_loadb((const char *)bytes, (size_t)size, 0, &problem);
         sl_heap_free(bytes);
         if (!json_is_object(json_array_get(json_object_get(root, "results"), 0))) {
@@ -248,9 +252,8 @@ static enum sl_status open_evals(struct sl_error *err, struct report *report)
         eval->root = root;
         report->n_evals++;
     }
-out:
     sl_dir_list_finish(&list);
-    return status;
+    return SL_OK;
 }
 
 static void open_model(struct report *report)
@@ -306,7 +309,7 @@ static void add_command(struct report *report, char *command)
 }
 
 /* Lines of train.log that say how the run was started, or what would repeat it. */
-static enum sl_status add_commands(struct sl_error *err, struct report *report)
+static void add_commands(struct report *report)
 {
     static const char mark[] = "command: ";
     char path[REPORT_PATH];
@@ -316,7 +319,11 @@ static enum sl_status add_commands(struct sl_error *err, struct report *report)
     sl_text_add(&report->page, "<h3>The command</h3>\n<pre>");
     if (sl_path_join(path, sizeof path, report->run, "train.log") &&
         sl_path_kind(path) == SL_PATH_FILE) {
-        SL_TRY(sl_file_read(err, SL_ERROR_RUN, path, TEXT_MOST, &bytes, &size));
+        struct sl_error reason = {0};
+        if (sl_file_read(&reason, SL_ERROR_RUN, path, TEXT_MOST, &bytes, &size) !=
+            SL_OK) {
+            sl_log(SL_LOG_WARNING, "%s; left out", reason.text);
+        }
         for (char *line = (char *)bytes; line != NULL && *line != '\0';) {
             char *end = strchr(line, '\n');
             if (end != NULL) {
@@ -345,7 +352,6 @@ static enum sl_status add_commands(struct sl_error *err, struct report *report)
         report_words(report, "The run did not write its command down; this one has the "
                              "same settings.");
     }
-    return SL_OK;
 }
 
 static void add_fact(struct report *report, const char *classes, const char *value,
@@ -443,7 +449,20 @@ static const char *base_name(const char *path)
     return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
 }
 
-static enum sl_status add_head(struct sl_error *err, struct report *report)
+/* What the widths have of one another, or nothing where there is one. */
+static const char *sharing_words(const struct report *report)
+{
+    if (report->widths.n < 2) {
+        return "";
+    }
+    return strcmp(sl_conf_text(report->run_conf, "slices"), "disjoint") == 0
+               ? ", so that parts of its channels alone are networks as well, each "
+                 "narrow "
+                 "width on channels that no other narrow one has"
+               : ", so that its leading channels alone are a network as well";
+}
+
+static void add_head(struct report *report)
 {
     static const char *const links[][2] = {
         {"pictures", "Pictures"},     {"settings", "Settings"}, {"training", "Training"},
@@ -456,12 +475,12 @@ static enum sl_status add_head(struct sl_error *err, struct report *report)
     sl_markup_add(&report->page, title);
     sl_text_add(&report->page, "</h1>\n");
     report_words(report,
-                 "One %s network (%s), trained at %d width%s by %s on %s, so that its "
-                 "leading channels alone are a network as well. This page says what went "
-                 "in, how training went, and what came out.",
+                 "One %s network (%s), trained at %d width%s by %s on %s%s. This page "
+                 "says what went in, how training went, and what came out.",
                  report->widths.n > 1 ? "slimmable" : "plain", sl_conf_text(conf, "arch"),
                  report->widths.n, report->widths.n > 1 ? "s" : "",
-                 sl_conf_text(conf, "method"), sl_conf_text(conf, "data"));
+                 sl_conf_text(conf, "method"), sl_conf_text(conf, "data"),
+                 sharing_words(report));
     add_facts(report);
     sl_text_add(&report->page, "<nav>\n");
     for (int i = 0; i < SL_COUNT(links); i++) {
@@ -472,14 +491,14 @@ static enum sl_status add_head(struct sl_error *err, struct report *report)
         sl_text_add(&report->page, "<a href=\"#%s\">%s</a>\n", links[i][0], links[i][1]);
     }
     sl_text_add(&report->page, "</nav>\n");
-    return add_commands(err, report);
+    add_commands(report);
 }
 
 /* ---- the whole --------------------------------------------------------------------- */
 
 static enum sl_status make_page(struct sl_error *err, struct report *report)
 {
-    SL_TRY(add_head(err, report));
+    add_head(report);
     SL_TRY(report_views(err, report));
     report_settings(report);
     SL_TRY(report_curves(err, report));

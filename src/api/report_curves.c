@@ -33,7 +33,7 @@ static const struct quantity known[] = {
      SHARE_CHANCE,
      "How often the other view of the same picture is the most similar of all "
      "candidates."},
-    {"train_acc", true, "Training accuracy", "share of pictures", true, SHARE_CHANCE,
+    {"acc", true, "Training accuracy", "share of pictures", true, SHARE_CHANCE,
      "How often the class is right on the training pictures of the step."},
     {"emb_std", true, "Spread of the embeddings", "spread (0 = all alike, 1 = even)",
      false, NO_CHANCE,
@@ -122,15 +122,6 @@ static double chance_of(const struct report *report)
     return 0.0;
 }
 
-/* How often a guess is right: the loss of a guess among n is ln n, but for MoCo v3, whose
- * loss is a multiple of it and whose candidates are the batch. */
-static double guess_of(const struct report *report, double chance)
-{
-    bool is_batch = strcmp(sl_conf_text(report->run_conf, "method"), "mocov3") == 0;
-    return is_batch ? 1.0 / (double)sl_conf_int(report->run_conf, "batch-size")
-                    : exp(-chance);
-}
-
 /* Lines that the eye should measure by. */
 static void add_references(struct report *report, const struct quantity *quantity,
                            struct figure *figure)
@@ -144,7 +135,7 @@ static void add_references(struct report *report, const struct quantity *quantit
             chance, report_keep(report, "chance: %.4g nats", chance)};
     }
     if (quantity->chance == SHARE_CHANCE && chance > 0.0) {
-        double share = guess_of(report, chance);
+        double share = exp(-chance); /* a guess among n has the loss ln n */
         figure->across[plot->n_across++] = (struct sl_reference){
             share, report_keep(report, "chance: %.2g %%", 100.0 * share)};
     }

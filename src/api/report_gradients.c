@@ -10,45 +10,70 @@
 #include <math.h>
 #include <string.h>
 
+/* So many records, and so many bytes of their text, are held parsed at once; of a longer
+ * run every stride-th. */
 enum { RECORDS_MOST = 20000, SCATTER_MOST = 400, LAYERS_MOST = 512 };
-static const int64_t FILE_MOST = (int64_t)512 << 20;
+static const int64_t TEXT_MOST = (int64_t)64 << 20;
 
 /* One number of each record, found by a path; NaN where there is none. */
 struct records {
-    json_t *list; /* of objects */
-    int64_t n, n_left_out;
+    json_t *list;      /* of objects */
+    int64_t n, stride; /* the i-th is line i * stride of the file when none is damaged */
+    int64_t n_damaged; /* of the lines that were looked at */
+    int64_t n_lines;
     int n_widths;
     double *step;
 };
 
+/* Whole lines; the last may be being written. */
+static int64_t count_lines(const struct sl_file_map *map)
+{
+    int64_t n = 0;
+    for (int64_t at = 0; at < map->size; n++) {
+        const unsigned char *end =
+            memchr(map->bytes + at, '\n', (size_t)(map->size - at));
+        if (end == NULL) {
+            break;
+        }
+        at = end - map->bytes + 1;
+    }
+    return n;
+}
+
+static void add_record(struct records *records, const char *line, size_t length)
+{
+    json_error_t problem;
+    json_t *root = json_loadb(line, length, 0, &problem);
+    if (json_is_integer(json_object_get(root, "step")) &&
+        json_array_size(json_object_get(root, "widths")) == (size_t)records->n_widths) {
+        json_array_append(records->list, root);
+    } else {
+        records->n_damaged++;
+    }
+    json_decref(root);
+}
+
 static enum sl_status read_records(struct sl_error *err, struct report *report,
                                    const char *path, struct records *records)
 {
-    unsigned char *bytes = NULL;
-    int64_t size = 0;
-    SL_TRY(sl_file_read(err, SL_ERROR_RUN, path, FILE_MOST, &bytes, &size));
+    struct sl_file_map map = {0};
+    SL_TRY(sl_file_map_open(err, SL_ERROR_RUN, path, &map));
     records->list = json_array();
     records->n_widths = report->widths.n;
-    for (int64_t at = 0; at < size;) {
-        const char *line = (const char *)bytes + at;
-        const char *end = memchr(line, '\n', (size_t)(size - at));
-        json_error_t problem;
-        if (end == NULL) {
-            break; /* being written */
+    records->n_lines = count_lines(&map);
+    int64_t by_count = (records->n_lines + RECORDS_MOST - 1) / RECORDS_MOST;
+    int64_t by_size = (map.size + TEXT_MOST - 1) / TEXT_MOST;
+    records->stride = by_count > by_size ? by_count : by_size;
+    int64_t at = 0;
+    for (int64_t i = 0; i < records->n_lines; i++) {
+        const char *line = (const char *)map.bytes + at;
+        const char *end = memchr(line, '\n', (size_t)(map.size - at));
+        if (i % records->stride == 0) {
+            add_record(records, line, (size_t)(end - line));
         }
-        json_t *root = json_loadb(line, (size_t)(end - line), 0, &problem);
-        bool is_record =
-            json_is_integer(json_object_get(root, "step")) &&
-            json_array_size(json_object_get(root, "widths")) == (size_t)records->n_widths;
-        if (is_record && json_array_size(records->list) < RECORDS_MOST) {
-            json_array_append(records->list, root);
-        } else {
-            records->n_left_out++;
-        }
-        json_decref(root);
         at += end - line + 1;
     }
-    sl_heap_free(bytes);
+    sl_file_map_close(&map);
     records->n = (int64_t)json_array_size(records->list);
     SL_TRY(sl_arena_alloc(err, report->arena, records->n, sizeof *records->step,
                           &records->step));
@@ -317,7 +342,7 @@ static enum sl_status draw_layers(struct sl_error *err, struct report *report,
 
 /* ---- direction of the last layer's gradient ---------------------------------------- */
 
-/* Every `stride`-th record of the file, as rows of `d`. */
+/* Every `stride`-th row of the file, as rows of `d`. */
 static enum sl_status read_head(struct sl_error *err, const struct sl_file_map *map,
                                 int64_t d, int64_t n, int64_t stride, float **rows)
 {
@@ -382,17 +407,19 @@ static enum sl_status draw_head(struct sl_error *err, struct report *report,
         return SL_OK;
     }
     int64_t d = (int64_t)values;
+    /* Of the records that were read; the file of the head has a row for each line. */
     int64_t stride = (records->n + SCATTER_MOST - 1) / SCATTER_MOST;
     int64_t n = (records->n + stride - 1) / stride;
+    int64_t rows_between = stride * records->stride;
     SL_TRY_OUT(sl_file_map_open(err, SL_ERROR_RUN, path, &map));
-    if (map.size / 4 / d < (n - 1) * stride + 1 || records->n_left_out > 0) {
+    if (map.size / 4 / d < (n - 1) * rows_between + 1 || records->n_damaged > 0) {
         report_gap(report,
                    "graddiag_head.f32 does not fit graddiag.jsonl, so the "
                    "direction of the last layer's gradient is not drawn.",
                    NULL);
         goto out;
     }
-    SL_TRY_OUT(read_head(err, &map, d, n, stride, &rows));
+    SL_TRY_OUT(read_head(err, &map, d, n, rows_between, &rows));
     SL_TRY_OUT(sl_arena_alloc(err, report->arena, n, sizeof **places, &places[0]));
     SL_TRY_OUT(sl_arena_alloc(err, report->arena, n, sizeof **places, &places[1]));
     SL_TRY_OUT(sl_project(err, n, d, rows, true, places[0], places[1], share));
@@ -449,12 +476,22 @@ enum sl_status report_gradients(struct sl_error *err, struct report *report)
         sl_page_section_end(&report->page);
         return SL_OK;
     }
-    SL_TRY_OUT(read_records(err, report, path, &records));
-    if (records.n_left_out > 0) {
+    struct sl_error reason = {0};
+    if (read_records(&reason, report, path, &records) != SL_OK) {
+        report_gap(report, reason.text, NULL);
+        sl_page_section_end(&report->page);
+        goto out;
+    }
+    if (records.stride > 1) {
+        report_words(report,
+                     "Thinned: of %lld lines of graddiag.jsonl one in %lld is shown.",
+                     (long long)records.n_lines, (long long)records.stride);
+    }
+    if (records.n_damaged > 0) {
         report_words(report,
                      "Damaged: %lld lines of graddiag.jsonl are no record of this "
                      "run's widths; they are left out.",
-                     (long long)records.n_left_out);
+                     (long long)records.n_damaged);
     }
     if (records.n == 0) {
         report_gap(report, "No record was made yet.", NULL);

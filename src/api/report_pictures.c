@@ -114,9 +114,13 @@ static enum sl_status add_sheets(struct sl_error *err, struct report *report,
     }
     sl_text_add(&report->page, "</div>\n");
     report_words(report,
-                 "A row: the picture as it is stored, then the two views of it (%d px) "
-                 "that the network is taught to recognise as one picture, as the first "
-                 "epoch saw them.",
+                 report_is_supervised(report)
+                     ? "A row: the picture as it is stored, then two augmented views of "
+                       "it (%d px). Training took one such view of a picture an epoch, "
+                       "and taught its class."
+                     : "A row: the picture as it is stored, then the two views of it (%d "
+                       "px) that the network is taught to recognise as one picture, as "
+                       "the first epoch saw them.",
                  recipe.size);
 out:
     sl_loader_destroy(loader);

@@ -10,23 +10,24 @@
 
 /* ---- settings ---------------------------------------------------------------------- */
 
-/* What a reader asks first, in groups; keys that a run does not have are left out. */
+/* What a reader asks first, in groups; what a run does not have ("auto") is left out. */
 static const struct {
     const char *heading;
-    const char *keys[18];
+    const char *keys[20];
 } groups[] = {
     {"Method",
      {"method", "distill", "teachers", "distill-weight", "distill-temp", "width-weights",
-      "slow-start", "slow-start-lr", "moco-k", "moco-m", "moco-t", "temperature",
-      "moco-dim", "head", "head-init", "bn-splits", "update"}},
+      "slow-start", "slow-start-lr", "moco-k", "moco-m", "moco-m-cos", "moco-t",
+      "moco-dim", "moco-mlp-dim", "classes", "head", "head-init", "bn-splits", "update"}},
     {"Network",
-     {"arch", "widths", "stem", "block", "image-size", "channels", "precision"}},
+     {"arch", "widths", "slices", "stem", "block", "image-size", "channels",
+      "precision"}},
     {"Optimisation",
      {"epochs", "steps", "batch-size", "optimizer", "lr", "weight-decay", "momentum",
       "warmup-epochs", "lr-schedule", "seed"}},
     {"Pictures",
      {"limit", "aug", "crop-min", "aug-jitter", "aug-grey", "aug-blur", "aug-solarise",
-      "aug-flip", "mean", "std"}},
+      "aug-blur-2", "aug-solarise-2", "aug-flip", "mean", "std"}},
 };
 
 /* Lists may break behind their commas. */
@@ -54,7 +55,7 @@ void report_settings(struct report *report)
         sl_text_add(&report->page, "<div><h3>%s</h3><table>\n", groups[g].heading);
         for (int k = 0; k < SL_COUNT(groups[g].keys) && groups[g].keys[k] != NULL; k++) {
             const char *key = groups[g].keys[k];
-            if (!sl_conf_has(conf, key) || sl_conf_text(conf, key)[0] == '\0' ||
+            if (sl_conf_text(conf, key)[0] == '\0' ||
                 strcmp(sl_conf_text(conf, key), "auto") == 0) {
                 continue;
             }

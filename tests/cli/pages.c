@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -217,6 +218,9 @@ static void test_evals(void **state)
     cli_write(RUN_NAME "/eval/mine.json", odd, sizeof odd - 1);
     cli_write(RUN_NAME "/eval/torn.json", odd, 40);
     cli_write(RUN_NAME "/eval/list.json", "[1]", 3);
+    cli_folder(RUN_NAME "/eval/folder.json");
+    cli_write(RUN_NAME "/eval/large.json", "{}", 2);
+    assert_int_equal(truncate(RUN_NAME "/eval/large.json", (64 << 20) + 1), 0);
     cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
     char *page = page_of(RUN_NAME "/report.html");
     expect_in(page, "<h3>Nearest neighbours</h3>");
@@ -274,6 +278,46 @@ static void test_gradients(void **state)
     page = page_of(RUN_NAME "/report.html");
     expect_in(page, "graddiag_head.f32 does not fit");
     cli_free(page);
+    cli_remove(RUN_NAME "/graddiag.jsonl");
+    cli_remove(RUN_NAME "/graddiag_head.f32");
+}
+
+/* More records than are held: every second one is shown, none of them is damaged, and the
+ * rows of the head's file are those of the lines shown. */
+static void test_many_gradients(void **state)
+{
+    enum { N = 20002 };
+    (void)state;
+    FILE *lines = fopen(RUN_NAME "/graddiag.jsonl", "wb");
+    FILE *heads = fopen(RUN_NAME "/graddiag_head.f32", "wb");
+    assert_true(lines != NULL && heads != NULL);
+    for (int i = 0; i < N; i++) {
+        const float row[2] = {i % 2 ? 100.0F : (float)(i % 7), i % 2 ? 50.0F : 1.0F};
+        assert_true(fprintf(lines,
+                            "{\"step\":%d,\"widths\":[1,0.5],\"published\":{\"ratio_a\":"
+                            "%d},\"total\":{\"norm\":[1,1]},\"head\":{\"values\":2}}\n",
+                            i + 1, i % 2 ? 7 : 3) > 0);
+        assert_int_equal(fwrite(row, sizeof row, 1, heads), 1);
+    }
+    assert_int_equal(fclose(lines), 0);
+    assert_int_equal(fclose(heads), 0);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "of 20002 lines of graddiag.jsonl one in 2 is shown");
+    expect_not_in(page, "Damaged");
+    expect_not_in(page, "does not fit");
+    expect_in(page, "figure-gradient-direction-2");
+    cli_free(page);
+    char *csv = page_of(RUN_NAME "/plots/gradient-ratios.csv");
+    expect_in(csv, ",1,3\n");
+    expect_in(csv, ",20001,3\n");
+    expect_not_in(csv, ",7\n");
+    cli_free(csv);
+    /* No row of an odd line, far from all others, is among those projected. */
+    csv = page_of(RUN_NAME "/plots/gradient-direction-1.csv");
+    expect_in(csv, ",1,");
+    expect_not_in(csv, ",2,");
+    cli_free(csv);
     cli_remove(RUN_NAME "/graddiag.jsonl");
     cli_remove(RUN_NAME "/graddiag_head.f32");
 }
@@ -357,27 +401,55 @@ static void test_plain_and_empty(void **state)
     assert_false(cli_exists("plain/plots/map-w1.00.svg"));
 }
 
-/* Other methods: their own level of a guess, their own quantities. */
+/* Each method has its own candidates to guess among, its own quantities, settings and
+ * words. Batches of 32, a queue of 64, ten classes. */
 static void test_methods(void **state)
 {
+    static const char *const guesses[][2] = {{"mocov2", "chance: 1.5 %"}, /* 1 / (1 + K)
+                                                                           */
+                                             {"mocov3", "chance: 3.1 %"}, /* 1 / B */
+                                             {"simclr", "chance: 1.6 %"}, /* 1/(2B-1) */
+                                             {"supervised", "chance: 10 %"}};
     (void)state;
-    cli_remove("method");
-    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "method", CLI_NET, "-m", "mocov3",
-                        "--steps", "4", "--slow-start", "0"));
+    for (size_t i = 0; i < sizeof guesses / sizeof guesses[0]; i++) {
+        bool is_contrast = i < 3;
+        cli_remove("method");
+        cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "method", CLI_NET, "-m",
+                            guesses[i][0], "--steps", "4", "--slow-start", "0"));
+        cli_expect_done(RUN("report", "method", "-q", "-n", "12"));
+        char *page = page_of("method/report.html");
+        expect_in(page, guesses[i][1]);
+        expect_in(page, "leading channels alone are a network");
+        if (is_contrast) {
+            expect_in(page, "Partner ranked first");
+            expect_in(page, "taught to recognise as one picture");
+            expect_in(page, "were not used");
+            expect_in(page, "figure-distill");
+            expect_in(page, ">moco-t<");
+        } else {
+            expect_in(page, "Training accuracy");
+            expect_in(page, "and taught its class");
+            expect_in(page, "Training knew their labels");
+            expect_in(page, ">classes<");
+            expect_not_in(page, "as one picture");
+            expect_not_in(page, "partner");
+            expect_not_in(page, "figure-distill");
+            expect_not_in(page, "collapsed");
+        }
+        assert_int_equal(strstr(page, ">moco-mlp-dim<") != NULL, i == 1 || i == 2);
+        assert_int_equal(strstr(page, ">moco-m-cos<") != NULL, i < 2);
+        expect_in(page, ">aug-blur-2<");
+        expect_in(page, ">aug-solarise-2<");
+        expect_not_in(page, "As the run logged it");
+        cli_free(page);
+    }
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "method", CLI_NET, "--slices",
+                        "disjoint", "--steps", "1", "--slow-start", "0", "--overwrite"));
     cli_expect_done(RUN("report", "method", "-q", "-n", "0"));
     char *page = page_of("method/report.html");
-    expect_in(page, "chance: 3.1 %"); /* of 32 */
-    expect_in(page, "figure-distill");
-    cli_free(page);
-    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "method", CLI_NET, "-m", "supervised",
-                        "--steps", "4", "--slow-start", "0", "--overwrite"));
-    cli_expect_done(RUN("report", "method", "-q", "-n", "12"));
-    page = page_of("method/report.html");
-    expect_in(page, "figure-train_acc");
-    expect_in(page, "chance: 10 %"); /* of ten classes */
-    expect_in(page, "Training knew their labels");
-    expect_not_in(page, "figure-distill");
-    expect_not_in(page, "collapsed");
+    expect_in(page, "no other narrow one has");
+    expect_in(page, ">disjoint<");
+    expect_not_in(page, "leading channels");
     cli_free(page);
 }
 
@@ -397,11 +469,12 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),    cmocka_unit_test(test_page),
-        cmocka_unit_test(test_figures),   cmocka_unit_test(test_evals),
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_damaged_metrics),
-        cmocka_unit_test(test_gaps),      cmocka_unit_test(test_plain_and_empty),
-        cmocka_unit_test(test_methods),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_events),          cmocka_unit_test(test_page),
+        cmocka_unit_test(test_figures),         cmocka_unit_test(test_evals),
+        cmocka_unit_test(test_gradients),       cmocka_unit_test(test_many_gradients),
+        cmocka_unit_test(test_damaged_metrics), cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_plain_and_empty), cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_run, NULL);
 }
