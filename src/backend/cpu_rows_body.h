@@ -209,15 +209,12 @@ static struct sl_cpu_softmax softmax(int64_t n, const float *x, float temperatur
 {
     const float top = largest(n, x);
     const float inverse = 1.0f / temperature;
+    /* In double: a distillation loss is the difference of two such sums' logarithms,
+     * times the square of a temperature. */
     double total = 0.0;
-    for (int64_t begin = 0; begin < n; begin += LOSS_BLOCK) {
-        const int64_t end = min_count(begin + LOSS_BLOCK, n);
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = begin; j < end; j++) {
-            sum += exp_of(log_of(x[j], top, inverse, 0.0f));
-        }
-        total += (double)sum;
+#pragma omp simd reduction(+ : total)
+    for (int64_t j = 0; j < n; j++) {
+        total += (double)exp_of(log_of(x[j], top, inverse, 0.0f));
     }
     /* The largest entry adds exp(0) = 1, so that total is at least 1. */
     /* cppcheck-suppress invalidFunctionArg */
