@@ -261,6 +261,25 @@ enum sl_status sl_augment_window(struct sl_error *err, const struct sl_recipe *r
                                  uint32_t epoch, uint32_t sample, uint32_t view,
                                  struct sl_arena *arena, float *dst);
 
+/* ---- picks (pick.c) ---------------------------------------------------------------- */
+
+/* Number of pictures whose class is known. */
+int64_t sl_source_labelled(const struct sl_source *source);
+/* n labelled pictures, classes as even as the data allow: those that have fewer than
+ * their share give all they have, and the others fill up. Keyed by the seed; a larger
+ * pick of the same seed holds every smaller one, and that of all labelled pictures is all
+ * of them. n from 1 to sl_source_labelled. */
+struct sl_pick {
+    int64_t n;
+    int32_t *ids;       /* ascending */
+    int64_t level;      /* of the largest class */
+    int64_t smallest;   /* pictures of the class that gives fewest … */
+    int smallest_class; /* … and which one that is */
+};
+enum sl_status sl_pick_create(struct sl_error *err, const struct sl_source *source,
+                              int64_t n, uint64_t seed, struct sl_pick *pick);
+void sl_pick_finish(struct sl_pick *pick);
+
 /* ---- sampler (sampler.c) ----------------------------------------------------------- */
 
 /* order[0..n) = the permutation of an epoch: Fisher-Yates keyed by (seed, SL_RNG_EPOCH,
@@ -284,11 +303,11 @@ struct sl_loader_config {
                            batch) */
     int64_t end_step;   /* one past the last */
     enum sl_bad_policy bad_policy;
-    double max_bad; /* fraction of the source; more distinct damaged pictures than that
-                       end the run with SL_ERROR_DATA, at the same batch whatever the
-                       workers' timing */
-    const int32_t *subset; /* sequential only: read these indices (n_subset of them); NULL
-                              = all */
+    double max_bad; /* fraction of the source (training: of the subset); more distinct
+                       damaged pictures than that end the run with SL_ERROR_DATA, at the
+                       same batch whatever the workers' timing */
+    const int32_t *subset; /* only these pictures (n_subset of them), borrowed;
+                              sequential: in this order; NULL = all */
     int64_t n_subset;
 };
 

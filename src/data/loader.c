@@ -55,7 +55,7 @@ struct sl_loader {
     int64_t row_floats;
     int n_chunks; /* a batch */
     int n_ring;
-    int64_t most_bad;
+    int64_t most_bad, bad_of; /* damaged ones of so many */
     struct ring_batch *ring;
     struct chunk *chunks; /* n_ring x n_chunks, as the pool's slots */
     struct worker *workers;
@@ -75,11 +75,10 @@ struct sl_loader {
 static int32_t picture_at(const struct sl_loader *loader, const struct worker *worker,
                           int64_t position)
 {
-    if (!loader->config.sequential) {
-        return worker->order[position % loader->n_pictures];
-    }
-    return loader->config.subset != NULL ? loader->config.subset[position]
-                                         : (int32_t)position;
+    const int32_t *subset = loader->config.subset;
+    int32_t at = loader->config.sequential ? (int32_t)position
+                                           : worker->order[position % loader->n_pictures];
+    return subset != NULL ? subset[at] : at;
 }
 
 static enum sl_status note_bad(struct sl_error *err, struct chunk *chunk, int32_t id,
@@ -253,10 +252,15 @@ static void fill_chunk(void *context, int worker_index, int slot, int64_t number
 
 /* ---- opening and closing ----------------------------------------------------------- */
 
+static int64_t pictures_of(const struct sl_loader_config *config)
+{
+    return config->subset != NULL ? config->n_subset : sl_source_count(config->source);
+}
+
 static enum sl_status check_config(struct sl_error *err,
                                    const struct sl_loader_config *config)
 {
-    int64_t count = sl_source_count(config->source);
+    int64_t count = pictures_of(config);
     SL_ASSERT(config->n_views >= 1 && config->n_views <= 4 && config->n_workers >= 1);
     SL_ASSERT(config->recipe.size >= 1 && config->first_step >= 0);
     if (config->batch < 1) {
@@ -321,9 +325,8 @@ static enum sl_status make_workers(struct sl_error *err, struct sl_loader *loade
 static void plan(struct sl_loader *loader)
 {
     const struct sl_loader_config *config = &loader->config;
-    int64_t count = sl_source_count(config->source);
-    loader->n_pictures =
-        config->sequential && config->subset != NULL ? config->n_subset : count;
+    int64_t count = pictures_of(config);
+    loader->n_pictures = count;
     loader->row_floats =
         (int64_t)config->recipe.size * config->recipe.size * config->recipe.channels;
     if (config->sequential) {
@@ -340,7 +343,9 @@ static void plan(struct sl_loader *loader)
     bool is_small = (double)loader->row_floats * config->batch * config->n_views * 4 <=
                     SMALL_BATCH_BYTES;
     loader->n_ring = config->n_slots > 0 ? config->n_slots : is_small ? 3 : 2;
-    loader->most_bad = (int64_t)(config->max_bad * (double)count);
+    /* Training must find a readable picture for each row; a sequential pass need not. */
+    loader->bad_of = config->sequential ? sl_source_count(config->source) : count;
+    loader->most_bad = (int64_t)(config->max_bad * (double)loader->bad_of);
 }
 
 static enum sl_status build(struct sl_error *err, struct sl_loader *loader)
@@ -465,8 +470,7 @@ static enum sl_status count_bad(struct sl_error *err, struct sl_loader *loader,
             return SL_FAIL(err, SL_ERROR_DATA,
                            "%lld of %lld pictures are damaged, more than max-bad allows "
                            "(%g %%); the first: %s: %s",
-                           (long long)loader->n_known,
-                           (long long)sl_source_count(loader->config.source),
+                           (long long)loader->n_known, (long long)loader->bad_of,
                            100 * loader->config.max_bad, loader->known[0].name,
                            loader->known[0].reason);
         }
