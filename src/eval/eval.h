@@ -82,11 +82,21 @@ void sl_features_normalise(struct sl_features *features);
 int sl_features_nearest(const struct sl_features *features, int64_t of, int wanted,
                         int64_t *rows, double *cosines);
 
-/* ---- nearest neighbours (knn.c) ---------------------------------------------------- */
+/* ---- accuracies (score.c) ---------------------------------------------------------- */
 
 struct sl_score {
     double acc1, acc5; /* fractions */
 };
+/* How many classes rank before the label: equal logits rank by number, and a logit that
+ * is not a number is never right. */
+int sl_score_rank(const float *logits, int n_classes, int label);
+/* Of features that are logits (d = number of classes); rows without a label are left out.
+ * SL_ERROR_DATA when none has one. */
+enum sl_status sl_score_logits(struct sl_error *err, const struct sl_features *logits,
+                               struct sl_score *score);
+
+/* ---- nearest neighbours (knn.c) ---------------------------------------------------- */
+
 /* Rows are L2-normalised (a copy), similarity = cosine; score of a class = sum over the k
  * most similar of exp(cos / temperature); ties of similarity by lower index. k is reduced
  * to half the smallest class (at least 1): *k_used. Rows without a label are left out of

@@ -346,12 +346,7 @@ static struct sl_score judge(struct probe *probe, struct part *part,
             if (label < 0 || label >= classes) {
                 continue;
             }
-            /* Equal logits rank by number; one that is not a number is never right. */
-            int rank = 0;
-            for (int c = 0; c < classes; c++) {
-                bool behind = row[c] < row[label] || (c > label && row[c] == row[label]);
-                rank += c != label && !behind;
-            }
+            int rank = sl_score_rank(row, classes, label);
             judged++;
             right1 += rank < 1;
             right5 += rank < TOP5;

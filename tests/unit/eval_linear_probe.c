@@ -630,6 +630,24 @@ static void test_standardise(void **state)
     finish_set(&set);
 }
 
+static void test_scores_of_logits(void **state)
+{
+    struct sl_error err = {0};
+    float values[] = {3, 1, 2, 2, 2, 2, NAN, 0, 0, 5, 4, 3};
+    int32_t labels[] = {0, 1, 0, -1};
+    struct sl_features logits = {.n = 4, .d = 3, .values = values, .labels = labels};
+    struct sl_score score;
+    (void)state;
+    assert_int_equal(sl_score_rank(values, 3, 2), 1);
+    assert_int_equal(sl_score_rank(values + 3, 3, 0), 0);
+    assert_int_equal(sl_score_rank(values + 3, 3, 2), 2);
+    assert_int_equal(sl_score_rank(values + 6, 3, 0), 2);
+    assert_int_equal(sl_score_logits(&err, &logits, &score), SL_OK);
+    assert_true(score.acc1 == 1.0 / 3.0 && score.acc5 == 1.0);
+    labels[0] = labels[1] = labels[2] = 7;
+    assert_int_equal(sl_score_logits(&err, &logits, &score), SL_ERROR_DATA);
+}
+
 struct spoiler {
     int from, calls;
 };
@@ -804,6 +822,7 @@ int main(void)
         cmocka_unit_test(test_deterministic),
         cmocka_unit_test(test_normal_start),
         cmocka_unit_test(test_standardise),
+        cmocka_unit_test(test_scores_of_logits),
         cmocka_unit_test(test_last_epoch_is_judged),
         cmocka_unit_test(test_unlabelled_rows_play_no_part),
         cmocka_unit_test(test_refusals),
