@@ -49,7 +49,7 @@ static struct sl_op_args common_args(const struct sl_plan *plan,
         .added = op->added < 0 ? NULL : value_at(plan, op->added),
         .dst = value_at(plan, op->dst),
         .packed = op->weight < 0 ? NULL : at(plan, call->packed),
-        .bias = vector_at(plan, params, op->bias),
+        .bias = vector_at(plan, params, sl_op_bias(op, width)),
         .scale = vector_at(plan, params, op->scale[width]),
         .shift = vector_at(plan, params, op->shift[width]),
         .workspace = at(plan, call->workspace),
@@ -68,8 +68,9 @@ void sl_exec_refresh(struct sl_plan *plan, const struct sl_params *params)
     for (int k = 0; k < plan->n_calls; k++) {
         const struct sl_call *call = &plan->calls[k];
         if (call->op->weight >= 0) {
-            struct sl_slice slice = sl_params_slice(config->net, call->op->weight,
-                                                    config->width, params->weight);
+            struct sl_slice slice =
+                sl_params_slice(config->net, sl_op_weight(call->op, config->width),
+                                config->width, params->weight);
             device->table->pack(device->state, call->prepared, &slice,
                                 at(plan, call->packed));
         }
@@ -157,13 +158,13 @@ static double join_params(const struct sl_plan *plan, const struct sl_call *call
     double squares = 0.0;
 
     if (op->weight >= 0) {
-        struct sl_slice slice =
-            sl_params_slice(plan->config.net, op->weight, width, params->diff);
+        struct sl_slice slice = sl_params_slice(plan->config.net, sl_op_weight(op, width),
+                                                width, params->diff);
         squares += device->table->unpack_add(device->state, call->prepared,
                                              args->packed_diff, &slice);
     }
     if (op->bias >= 0) {
-        squares += join_vector(plan, params, op->bias, args->diff_bias);
+        squares += join_vector(plan, params, sl_op_bias(op, width), args->diff_bias);
     }
     if (op->norm >= 0 && op->scale[width] >= 0) {
         squares += join_vector(plan, params, op->scale[width], args->diff_scale);

@@ -30,6 +30,22 @@ int sl_net_first_channel(const struct sl_net *net, int value, int width)
     return sl_net_span(net, net->values[value].axis, width).begin;
 }
 
+/* Private parameters of a linear op are made weight, bias, weight, bias, … by width. */
+static int at_width(const struct sl_op *op, int param, int width)
+{
+    return param < 0 || !op->is_private ? param : param + 2 * width;
+}
+
+int sl_op_weight(const struct sl_op *op, int width)
+{
+    return at_width(op, op->weight, width);
+}
+
+int sl_op_bias(const struct sl_op *op, int width)
+{
+    return at_width(op, op->bias, width);
+}
+
 /* ---- creation ---------------------------------------------------------------------- */
 
 static enum sl_status check_widths(struct sl_error *err, const struct sl_widths *widths)
@@ -493,37 +509,75 @@ int sl_net_avgpool(struct sl_net *net, const char *name, int src)
     return op == NULL ? -1 : op->dst;
 }
 
-int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, bool bias,
-                  enum sl_init weight_init, enum sl_init bias_init)
+/* Appends a linear op without its parameters; NULL after a failure. */
+static struct sl_op *add_linear(struct sl_net *net, const char *name, int src,
+                                int axis_out)
 {
     if (!valid_value(net, name, src) || !valid_axis(net, name, axis_out)) {
-        return -1;
+        return NULL;
     }
     struct sl_value from = net->values[src];
     if (from.height != 1 || from.width != 1) {
         SL_FAIL(&net->failure, SL_ERROR_USAGE,
                 "%s: a linear op reads 1x1 pixels, not %dx%d; pool first", name,
                 from.height, from.width);
-        return -1;
+        return NULL;
     }
     struct sl_op record = {.kind = SL_OP_LINEAR, .src = src, .added = -1};
-    struct sl_op *op = add_op(net, name, &record, axis_out, 1, 1);
+    return add_op(net, name, &record, axis_out, 1, 1);
+}
+
+int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, bool bias,
+                  enum sl_init weight_init, enum sl_init bias_init)
+{
+    struct sl_op *op = add_linear(net, name, src, axis_out);
     if (op == NULL) {
         return -1;
     }
+    int axis_in = net->values[src].axis;
     struct sl_param param = {.kind = SL_PARAM_WEIGHT,
                              .axis_out = axis_out,
-                             .axis_in = from.axis,
+                             .axis_in = axis_in,
                              .kernel = 1,
                              .owner = -1,
                              .init = weight_init,
-                             .fan_in = net->axes[from.axis].full};
+                             .fan_in = net->axes[axis_in].full};
     op->weight = add_param(net, &param, name, NULL, ".weight");
     if (bias) {
         param.kind = SL_PARAM_BIAS;
         param.axis_in = -1;
         param.init = bias_init;
         op->bias = add_param(net, &param, name, NULL, ".bias");
+    }
+    return failed(net) ? -1 : op->dst;
+}
+
+int sl_net_linear_private(struct sl_net *net, const char *name, int src, int axis_out,
+                          enum sl_init weight_init)
+{
+    struct sl_op *op = add_linear(net, name, src, axis_out);
+    if (op == NULL) {
+        return -1;
+    }
+    op->is_private = true;
+    for (int w = 0; w < net->widths.n; w++) {
+        char key[32];
+        int axis_in = net->values[src].axis;
+        sl_multiplier_key(net->widths.at[w], key, sizeof key);
+        struct sl_param param = {.kind = SL_PARAM_WEIGHT,
+                                 .axis_out = axis_out,
+                                 .axis_in = axis_in,
+                                 .kernel = 1,
+                                 .owner = w,
+                                 .init = weight_init,
+                                 .fan_in = sl_net_span(net, axis_in, w).count};
+        int weight = add_param(net, &param, name, key, ".weight");
+        param.kind = SL_PARAM_BIAS;
+        param.axis_in = -1;
+        param.init = SL_INIT_ZERO;
+        int bias = add_param(net, &param, name, key, ".bias");
+        op->weight = w == 0 ? weight : op->weight;
+        op->bias = w == 0 ? bias : op->bias;
     }
     return failed(net) ? -1 : op->dst;
 }

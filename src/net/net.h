@@ -57,8 +57,13 @@ struct sl_op {
     int weight, bias;                               /* parameter ids, or -1 */
     int scale[SL_WIDTHS_MAX], shift[SL_WIDTHS_MAX]; /* norm: parameter ids by width, or -1
                                                      */
-    int norm; /* norm: its number among the norms, or -1 */
+    int norm;        /* norm: its number among the norms, or -1 */
+    bool is_private; /* linear: each width has a weight and a bias of its own; `weight`
+                        and `bias` are width 0's */
 };
+/* Parameter ids of weight and bias at a width, or -1. */
+int sl_op_weight(const struct sl_op *op, int width);
+int sl_op_bias(const struct sl_op *op, int width);
 
 /* Which channels a narrow width takes. NESTED: the first ones, so that each width
  * contains all narrower ones. DISJOINT (spec 3.2's "non-overlap", an ablation): the
@@ -114,6 +119,10 @@ int sl_net_maxpool(struct sl_net *net, const char *name, int src, int kernel, in
 int sl_net_avgpool(struct sl_net *net, const char *name, int src);
 int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, bool bias,
                   enum sl_init weight_init, enum sl_init bias_init);
+/* A weight and a bias for each width (switchable), "name@0.5.weight", of exactly the
+ * width's shape. The weights of all widths start from the same numbers, biases at 0. */
+int sl_net_linear_private(struct sl_net *net, const char *name, int src, int axis_out,
+                          enum sl_init weight_init);
 int sl_net_relu(struct sl_net *net, const char *name, int src);
 /* relu(src + added), two values of one shape. */
 int sl_net_add_relu(struct sl_net *net, const char *name, int src, int added);
@@ -148,8 +157,9 @@ enum sl_head {
     SL_HEAD_MLP,
     SL_HEAD_LINEAR,
     SL_HEAD_CLASSIFIER,
-    SL_HEAD_MOCOV3, /* a projector and a predictor, both with norms */
-    SL_HEAD_SIMCLR  /* a projector with norms */
+    SL_HEAD_CLASSIFIERS, /* one a width (switchable) */
+    SL_HEAD_MOCOV3,      /* a projector and a predictor, both with norms */
+    SL_HEAD_SIMCLR       /* a projector with norms */
 };
 enum sl_head_init { SL_HEAD_INIT_AUTO, SL_HEAD_INIT_FAN_IN, SL_HEAD_INIT_PAPER };
 
@@ -165,7 +175,7 @@ struct sl_resnet_config {
                             stem (asking for imagenet is an error) */
     enum sl_block block; /* SLIMCLR_CIFAR with another family is an error */
     enum sl_head head;
-    int dim;    /* embedding size, or number of classes (CLASSIFIER) */
+    int dim;    /* embedding size, or number of classes (CLASSIFIER, CLASSIFIERS) */
     int hidden; /* of projector and predictor (MOCOV3, SIMCLR) at full width; 0 = the
                    published 4096 and 2048 */
     enum sl_head_init head_init; /* AUTO: PAPER for bottleneck nets, FAN_IN for all others
@@ -174,12 +184,12 @@ struct sl_resnet_config {
 /* Unknown arch: SL_ERROR_USAGE listing the known ones. A picture too small for the net's
  * strides likewise; a width that leaves an axis without channels is SL_ERROR_USAGE.
  * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), spec 3.5 mocov2_slim;
- * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01); MOCOV3 and SIMCLR
- * are spec 3.5's mocov3_slim with its predictor, and simclr_slim. Names:
- * "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1", "….downsample.conv",
- * "….downsample.norm", "….add" (SLIMCLR_CIFAR), "head.0", "head.2" (MLP), "head.0"
- * (LINEAR), "head.0", "head.1", "head.3", "head.4", "predictor.0", "predictor.1",
- * "predictor.3" (MOCOV3; SIMCLR has no predictor). */
+ * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01), CLASSIFIERS that for
+ * each width; MOCOV3 and SIMCLR are spec 3.5's mocov3_slim with its predictor, and
+ * simclr_slim. Names: "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1",
+ * "….downsample.conv", "….downsample.norm", "….add" (SLIMCLR_CIFAR), "head.0", "head.2"
+ * (MLP), "head.0" (LINEAR), "head.0", "head.1", "head.3", "head.4", "predictor.0",
+ * "predictor.1", "predictor.3" (MOCOV3; SIMCLR has no predictor). */
 enum sl_status sl_resnet_build(struct sl_error *err,
                                const struct sl_resnet_config *config,
                                struct sl_net **net);

@@ -77,6 +77,8 @@ static void fill(float *dst, int64_t count, float value)
     }
 }
 
+static const uint32_t PRIVATE_KEYS = UINT32_C(0x20000);
+
 /* One parameter's start, a function of seed, key and full shape (spec 3.4). */
 static void param_start(const struct sl_net *net, const struct sl_param *param,
                         uint64_t seed, uint32_t key, float *dst)
@@ -122,9 +124,9 @@ enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
     SL_TRY(sl_heap_alloc(err, "one parameter's start", largest, sizeof *host, &host));
     for (int i = 0; i < net->n_params; i++) {
         const struct sl_param *param = &net->params[i];
-        param_start(net, param, seed, key, host);
-        /* Private parameters start as constants and take no key: their number, which
-         * grows with the list of widths, moves no shared start. */
+        /* Private parameters take no key of this row: their number, which grows with the
+         * list of widths, moves no shared start. */
+        param_start(net, param, seed, key + (param->owner < 0 ? 0 : PRIVATE_KEYS), host);
         key += param->owner < 0 ? 1 : 0;
         device->table->put(device->state, params->weight + param->offset, host,
                            (size_t)param->count * sizeof *host);
@@ -143,10 +145,12 @@ struct sl_slice sl_params_slice(const struct sl_net *net, int param, int width,
     struct sl_span out = sl_net_span(net, p->axis_out, width);
     struct sl_span in = sl_net_span(net, p->axis_in, width);
     int64_t in_stride = (int64_t)p->kernel * p->kernel;
-    int64_t out_stride = in_stride * net->axes[p->axis_in].full;
+    bool is_private = p->owner >= 0; /* holds its width's channels and nothing else */
+    SL_ASSERT(!is_private || p->owner == width);
+    int64_t out_stride = in_stride * (is_private ? in.count : net->axes[p->axis_in].full);
+    int64_t first = is_private ? 0 : out.begin * out_stride + in.begin * in_stride;
 
-    return (struct sl_slice){.data = flat + p->offset + out.begin * out_stride +
-                                     in.begin * in_stride,
+    return (struct sl_slice){.data = flat + p->offset + first,
                              .out = out.count,
                              .in = in.count,
                              .kernel = p->kernel,
@@ -193,9 +197,12 @@ static struct sl_tensor param_tensor(const struct sl_net *net,
     if (param->kind != SL_PARAM_WEIGHT) {
         return sl_tensor_make(data, SL_F32, 1, &param->count);
     }
-    const int64_t dims[4] = {net->axes[param->axis_out].full,
-                             net->axes[param->axis_in].full, param->kernel,
-                             param->kernel};
+    const struct sl_axis *out = &net->axes[param->axis_out];
+    const struct sl_axis *in = &net->axes[param->axis_in];
+    bool shared = param->owner < 0;
+    const int64_t dims[4] = {shared ? out->full : out->span[param->owner].count,
+                             shared ? in->full : in->span[param->owner].count,
+                             param->kernel, param->kernel};
     return sl_tensor_make(data, SL_F32, linear ? 2 : 4, dims);
 }
 
@@ -207,12 +214,22 @@ static int params_until(const struct sl_net *net, int value)
 
     for (int i = 0; i <= net->values[value].producer; i++) {
         const struct sl_op *op = &net->ops[i];
-        n += (op->weight >= 0) + (op->bias >= 0);
+        n += ((op->weight >= 0) + (op->bias >= 0)) * (op->is_private ? net->widths.n : 1);
         for (int w = 0; w < net->widths.n; w++) {
             n += (op->scale[w] >= 0) + (op->shift[w] >= 0);
         }
     }
     return n;
+}
+
+static bool owns_weight(const struct sl_net *net, const struct sl_op *op, int param)
+{
+    for (int w = 0; w < (op->is_private ? net->widths.n : 1); w++) {
+        if (sl_op_weight(op, w) == param) {
+            return true;
+        }
+    }
+    return false;
 }
 
 enum sl_status sl_params_state(struct sl_error *err, const struct sl_net *net,
@@ -233,7 +250,7 @@ enum sl_status sl_params_state_of(struct sl_error *err, const struct sl_net *net
     for (int i = 0; i < n; i++) {
         const struct sl_param *param = &net->params[i];
         if (param->kind == SL_PARAM_WEIGHT) {
-            while (net->ops[op].weight != i) {
+            while (!owns_weight(net, &net->ops[op], i)) {
                 op++; /* ops and their weights have the same order */
             }
         }

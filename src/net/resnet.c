@@ -364,6 +364,11 @@ static struct head add_head(struct builder *b, const struct sl_resnet_config *co
         x = sl_net_relu(net, "head.1", x);
         return one_output(sl_net_linear(net, "head.2", x, out, true, weight, bias));
     }
+    if (config->head == SL_HEAD_CLASSIFIERS) {
+        int classes = sl_net_axis(net, "classes", config->dim, true);
+        return one_output(
+            sl_net_linear_private(net, "head.0", features, classes, SL_INIT_NORMAL_001));
+    }
     bool classifier = config->head == SL_HEAD_CLASSIFIER;
     int out = sl_net_axis(net, classifier ? "classes" : "embedding", config->dim, true);
     return one_output(sl_net_linear(net, "head.0", features, out, true, weight, bias));
