@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `eval knn` and `eval linear`: one table a person can read, or one JSON object.
+ * `eval knn`, `eval linear` and `eval finetune`: one table a person can read, or one JSON
+ * object.
  */
 #include "cli.h"
 
@@ -82,18 +83,125 @@ static void print_linear(const slim_scores *scores)
     }
 }
 
+/* "45.3%", with several seeds "45.3% (44.1-46.0)". */
+static void spread_text(char *dst, size_t size, const slim_spread *spread, int repeats)
+{
+    if (repeats > 1) {
+        (void)snprintf(dst, size, "%.1f%% (%.1f-%.1f)", 100.0 * spread->mean,
+                       100.0 * spread->low, 100.0 * spread->high);
+    } else {
+        (void)snprintf(dst, size, "%.1f%%", 100.0 * spread->mean);
+    }
+}
+
+static void print_tuned_row(const slim_tuned *tuned, const slim_tuned_labels *at, int i)
+{
+    const slim_tuned_width *row = &at->width[i];
+    const slim_spread *const spreads[] = {&row->knn, &row->probe, &row->tuned,
+                                          &row->scratch};
+    char labels[48] = "";
+    if (i == 0) {
+        (void)snprintf(labels, sizeof labels, "%lld (%.3g%%)", (long long)at->labels,
+                       100.0 * at->share);
+    }
+    (void)printf("%16s %6.2f", labels, row->width);
+    for (int k = 0; k < (tuned->has_scratch ? 4 : 3); k++) {
+        char text[48];
+        spread_text(text, sizeof text, spreads[k], tuned->repeats);
+        (void)printf(" %*s", tuned->repeats > 1 ? 19 : 12, text);
+    }
+    (void)printf("\n");
+}
+
+static void print_tuned(const slim_tuned *tuned)
+{
+    static const char *const heads[] = {"kNN", "probe", "fine-tuned", "from scratch"};
+    (void)printf(
+        "model after %lld steps; %lld labelled pictures to take labels from, %lld "
+        "to judge by, %d classes (chance %.1f%%)\n\n%16s %6s",
+        (long long)tuned->step, (long long)tuned->n_train, (long long)tuned->n_test,
+        tuned->classes, 100.0 / tuned->classes, "labels", "width");
+    for (int k = 0; k < (tuned->has_scratch ? 4 : 3); k++) {
+        (void)printf(" %*s", tuned->repeats > 1 ? 19 : 12, heads[k]);
+    }
+    (void)printf("\n");
+    for (int s = 0; s < tuned->n_labels; s++) {
+        for (int i = 0; i < tuned->n_widths; i++) {
+            print_tuned_row(tuned, &tuned->at[s], i);
+        }
+    }
+    (void)printf("\ntop-1; kNN and probe: frozen trunk; fine-tuned: a classifier and all "
+                 "weights, %s\n",
+                 tuned->joint ? "all widths together as one slimmable network"
+                              : "each width as a network of its own");
+    if (tuned->has_scratch) {
+        (void)printf("from scratch: the same network, labels, epochs and views from a "
+                     "random start\n");
+    }
+    if (tuned->repeats > 1) {
+        (void)printf("mean of %d seeds, which draw labels, start and order (lowest to "
+                     "highest)\n",
+                     tuned->repeats);
+    }
+}
+
+static slim_status run_frozen(const struct cli_arguments *arguments, const char *command,
+                              const char *data, const slim_hooks *hooks,
+                              slim_error *error)
+{
+    slim_scores scores;
+    bool knn = strcmp(command, "eval knn") == 0;
+    slim_status status = knn ? slim_eval_knn(arguments->options, arguments->places[0],
+                                             data, hooks, &scores, error)
+                             : slim_eval_linear(arguments->options, arguments->places[0],
+                                                data, hooks, &scores, error);
+    cli_progress_end();
+    if (status != SLIM_OK) {
+        return status;
+    }
+    if (arguments->json) {
+        (void)puts(scores.json);
+    } else if (knn) {
+        print_knn(&scores);
+    } else {
+        print_linear(&scores);
+    }
+    return SLIM_OK;
+}
+
+static slim_status run_finetune(const struct cli_arguments *arguments, const char *data,
+                                const slim_hooks *hooks, slim_error *error)
+{
+    slim_tuned tuned;
+    slim_status status = slim_eval_finetune(arguments->options, arguments->places[0],
+                                            data, hooks, &tuned, error);
+    cli_progress_end();
+    if (status == SLIM_OK) {
+        if (arguments->json) {
+            (void)puts(tuned.json);
+        } else {
+            print_tuned(&tuned);
+        }
+    }
+    slim_text_free(tuned.json);
+    return status;
+}
+
 int cmd_eval(int argc, char **argv)
 {
+    static const char *const kinds[] = {"eval knn", "eval linear", "eval finetune"};
     struct cli_arguments arguments;
-    slim_scores scores;
     slim_error error;
-    bool knn = argc >= 2 && strcmp(argv[1], "knn") == 0;
-    if (!knn && (argc < 2 || strcmp(argv[1], "linear") != 0)) {
-        return cli_usage("eval",
-                         "say how: `slimclr eval knn RUN DATA` or `slimclr eval linear "
-                         "RUN DATA`");
+    const char *command = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (argc > 1 && strcmp(argv[1], kinds[i] + strlen("eval ")) == 0) {
+            command = kinds[i];
+        }
     }
-    const char *command = knn ? "eval knn" : "eval linear";
+    if (command == NULL) {
+        return cli_usage("eval", "say how: `slimclr eval knn RUN DATA`, `slimclr eval "
+                                 "linear RUN DATA` or `slimclr eval finetune RUN DATA`");
+    }
     int code = cli_arguments_read(command, argc - 1, argv + 1, &arguments);
     if (code == 0 && (arguments.n_places < 1 || arguments.n_places > 2)) {
         code = cli_usage(command,
@@ -105,20 +213,11 @@ int cmd_eval(int argc, char **argv)
         const slim_hooks hooks = cli_hooks();
         cli_log_open(&arguments);
         cli_signals();
-        slim_status status =
-            knn ? slim_eval_knn(arguments.options, arguments.places[0], data, &hooks,
-                                &scores, &error)
-                : slim_eval_linear(arguments.options, arguments.places[0], data, &hooks,
-                                   &scores, &error);
-        cli_progress_end();
+        slim_status status = strcmp(command, "eval finetune") == 0
+                                 ? run_finetune(&arguments, data, &hooks, &error)
+                                 : run_frozen(&arguments, command, data, &hooks, &error);
         if (status != SLIM_OK) {
             code = cli_fail(command, &error);
-        } else if (arguments.json) {
-            (void)puts(scores.json);
-        } else if (knn) {
-            print_knn(&scores);
-        } else {
-            print_linear(&scores);
         }
     }
     cli_arguments_finish(&arguments);

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TABLES_MOST = 3 };
+
 struct command {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *synopsis, *summary;
-    const char *tables[2]; /* keys shown by help */
+    const char *tables[TABLES_MOST]; /* keys shown by help */
 };
 
 static const struct command commands[] = {
@@ -26,9 +28,9 @@ static const struct command commands[] = {
      {"pretrain", NULL}},
     {"eval",
      cmd_eval,
-     "eval knn|linear RUN|CKPT DATA [options]",
-     "judge each width: nearest neighbours, linear probes",
-     {"eval knn", "eval linear"}},
+     "eval knn|linear|finetune RUN|CKPT DATA [options]",
+     "judge each width: neighbours, probes, few labels",
+     {"eval knn", "eval linear", "eval finetune"}},
     {"analyse",
      cmd_analyse,
      "analyse trajectory|probes RUN [DATA]",
@@ -123,7 +125,7 @@ static int print_help(void)
 static int print_command_help(const struct command *command)
 {
     (void)printf("slimclr %s\n%s\n", command->synopsis, command->summary);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < TABLES_MOST; i++) {
         if (command->tables[i] != NULL) {
             if (command->tables[1] != NULL) {
                 (void)printf("\n%s", command->tables[i]);

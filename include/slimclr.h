@@ -69,9 +69,9 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "check", "stats", "views", "pack",
- * "analyse trajectory", "analyse probes", "plan", "bench step", "bench loader", "bench
- * ops". */
+/* `command`: "pretrain", "eval knn", "eval linear", "eval finetune", "check", "stats",
+ * "views", "pack", "analyse trajectory", "analyse probes", "plan", "bench step", "bench
+ * loader", "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -152,6 +152,46 @@ slim_status slim_eval_knn(const slim_options *options, const char *model,
 slim_status slim_eval_linear(const slim_options *options, const char *model,
                              const char *data, const slim_hooks *hooks,
                              slim_scores *scores, slim_error *error);
+
+/* Over several seeds. */
+typedef struct slim_spread {
+    double mean, low, high;
+} slim_spread;
+
+/* Top-1 accuracies on the test part, from the same labels: nearest neighbours and a
+ * linear probe on the frozen trunk, the trunk trained on with a classifier, and the
+ * same network from scratch. */
+typedef struct slim_tuned_width {
+    double width;
+    int64_t params, macs; /* of the trunk */
+    slim_spread knn, probe, tuned, scratch;
+    slim_spread tuned_acc5, scratch_acc5;
+} slim_tuned_width;
+
+enum { SLIM_LABELS_MAX = 6 };
+
+typedef struct slim_tuned_labels {
+    int64_t labels;
+    double share; /* of the labelled train pictures */
+    int epochs, batch;
+    double lr, scratch_lr; /* peaks */
+    slim_tuned_width width[SLIM_WIDTHS_MAX];
+} slim_tuned_labels;
+
+typedef struct slim_tuned {
+    int n_labels, n_widths;
+    slim_tuned_labels at[SLIM_LABELS_MAX];
+    int64_t n_train, n_test, n_bad; /* labelled train pictures there are; test pictures */
+    int classes, repeats;
+    bool joint, has_scratch;
+    int64_t step; /* of the checkpoint */
+    char *json;   /* the whole as one JSON object; free with slim_text_free */
+} slim_tuned;
+
+/* As above; hooks->progress tells of the training. */
+slim_status slim_eval_finetune(const slim_options *options, const char *model,
+                               const char *data, const slim_hooks *hooks,
+                               slim_tuned *tuned, slim_error *error);
 
 /* ---- looking into a run ------------------------------------------------------------ */
 

@@ -41,6 +41,10 @@ bool api_key_is_free(const char *name);
 /* A copy of the user's settings with recipe and configuration file read in under them. */
 enum sl_status api_conf_complete(struct sl_error *err, const slim_options *options,
                                  struct sl_conf **conf);
+/* What a checkpoint says of the settings of `pretrain`: only what determines the numbers.
+ */
+enum sl_status api_conf_record(struct sl_error *err, const struct sl_conf *conf,
+                               struct sl_text *text);
 /* Text of a recipe built into the library, or NULL; names by index, NULL past the end. */
 const char *api_recipe_text(const char *name);
 const char *api_recipe_name(int i);

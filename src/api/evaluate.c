@@ -20,6 +20,16 @@ struct sl_frozen api_judge_frozen(const struct api_judge *judge)
                               .type = model->type};
 }
 
+struct sl_recipe api_judge_crops(const struct api_judge *judge, double crop_min)
+{
+    struct sl_recipe recipe = judge->model.view;
+    recipe.random = true;
+    recipe.crop_min = (float)crop_min;
+    recipe.crop_max = 1.0F;
+    recipe.flip_p = 0.5F;
+    return recipe;
+}
+
 /* ---- opening ----------------------------------------------------------------------- */
 
 static enum sl_status open_part(struct sl_error *err, const struct api_judge *judge,
@@ -154,9 +164,12 @@ enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
         .source = judge->train,
         .recipe = judge->model.view,
         .seed = (uint64_t)sl_conf_int(judge->conf, "seed"),
-        .batch = (int)sl_conf_int(judge->conf, "batch-size"),
+        .batch = sl_conf_has(judge->conf, "features")
+                     ? (int)sl_conf_int(judge->conf, "batch-size")
+                     : (int)EVAL_BATCH,
         .n_workers = api_workers(judge->conf),
-        .head = strcmp(sl_conf_text(judge->conf, "features"), "head") == 0,
+        .head = sl_conf_has(judge->conf, "features") &&
+                strcmp(sl_conf_text(judge->conf, "features"), "head") == 0,
         .go_on = go_on,
         .go_on_context = judge,
     };
@@ -258,6 +271,31 @@ json_t *api_judge_json(const struct api_judge *judge, const char *kind,
     return root;
 }
 
+enum sl_status api_judge_keep(struct sl_error *err, const char *kind, const char *model,
+                              const char *text)
+{
+    char path[PATH_LENGTH];
+    char name[32];
+    struct sl_text line = {0};
+    enum sl_status status = SL_OK;
+    if (sl_path_kind(model) != SL_PATH_DIRECTORY) {
+        return SL_OK;
+    }
+    (void)snprintf(name, sizeof name, "eval/%s.json", kind);
+    if (!sl_path_join(path, sizeof path, model, name)) {
+        return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", model);
+    }
+    char *end = strrchr(path, '/');
+    *end = '\0';
+    SL_TRY(sl_dir_create(err, path));
+    *end = '/';
+    sl_text_add(&line, "%s\n", text);
+    status = line.failed ? SL_FAIL(err, SL_ERROR_RUN, "out of memory for the result")
+                         : sl_file_write(err, path, line.text, line.length);
+    sl_text_finish(&line);
+    return status;
+}
+
 enum sl_status api_judge_write(struct sl_error *err, const char *kind, const char *model,
                                json_t *root, slim_scores *scores)
 {
@@ -269,22 +307,7 @@ enum sl_status api_judge_write(struct sl_error *err, const char *kind, const cha
         return SL_FAIL(err, SL_ERROR_RUN, "eval: the result does not fit into its text");
     }
     scores->json[length] = '\0';
-    if (sl_path_kind(model) != SL_PATH_DIRECTORY) {
-        return SL_OK;
-    }
-    char path[PATH_LENGTH];
-    char name[32];
-    char line[sizeof scores->json + 2];
-    (void)snprintf(name, sizeof name, "eval/%s.json", kind);
-    (void)snprintf(line, sizeof line, "%s\n", scores->json);
-    if (!sl_path_join(path, sizeof path, model, "eval")) {
-        return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", model);
-    }
-    SL_TRY(sl_dir_create(err, path));
-    if (!sl_path_join(path, sizeof path, model, name)) {
-        return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", model);
-    }
-    return sl_file_write(err, path, line, strlen(line));
+    return api_judge_keep(err, kind, model, scores->json);
 }
 
 /* ---- nearest neighbours ------------------------------------------------------------ */

@@ -33,6 +33,8 @@ enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
 void api_judge_close(struct api_judge *judge);
 bool api_judge_stopped(const struct api_judge *judge);
 struct sl_frozen api_judge_frozen(const struct api_judge *judge);
+/* The evaluation view with crops of at least that area and flips in its place. */
+struct sl_recipe api_judge_crops(const struct api_judge *judge, double crop_min);
 /* Features of both parts. */
 enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge);
 
@@ -47,9 +49,33 @@ json_t *api_judge_fraction(double value);
 /* What every kind says: accuracies of the widths and what they were taken on. */
 json_t *api_judge_json(const struct api_judge *judge, const char *kind,
                        const slim_scores *scores);
-/* The JSON text, and the same in RUN/eval/KIND.json where `model` is a run directory.
- * `root` is given away. */
+/* Writes a text without its end into RUN/eval/KIND.json where `model` is a run directory.
+ */
+enum sl_status api_judge_keep(struct sl_error *err, const char *kind, const char *model,
+                              const char *text);
+/* The JSON text of the scores, also kept. `root` is given away. */
 enum sl_status api_judge_write(struct sl_error *err, const char *kind, const char *model,
                                json_t *root, slim_scores *scores);
+
+/* ---- training on labels (tune.c) --------------------------------------------------- */
+
+/* One network: its widths train together and are all of it. */
+struct api_tune {
+    struct sl_widths widths; /* some of the model's, descending */
+    const struct sl_pick *pick;
+    bool from_scratch; /* else the trunk starts as the model's */
+    uint64_t seed;
+    int epochs, batch; /* batch at most pick->n */
+    double lr, weight_decay, warmup_epochs, crop_min;
+    const char *save_path; /* checkpoint of the trained network, or NULL */
+    /* Told of the widest width's loss after each step; what it fails with ends it. */
+    enum sl_status (*after_step)(struct sl_error *err, void *context, double loss);
+    void *context;
+};
+int64_t api_tune_steps(const struct api_tune *job);
+/* Trains on pictures of judge->train and scores each width on judge->test. */
+enum sl_status api_tune_run(struct sl_error *err, struct api_judge *judge,
+                            const struct api_tune *job,
+                            struct sl_score scores[SL_WIDTHS_MAX]);
 
 #endif

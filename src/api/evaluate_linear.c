@@ -38,7 +38,7 @@ static const struct published {
     {"supervised", "mocov3", {0}},
 };
 
-static const float PAPER_CROP_MIN = 0.08F;
+static const double PAPER_CROP_MIN = 0.08;
 static const char paper_note[] =
     "differs from the paper: it reports the epoch with the best full-width top-1 on the "
     "test part, here it is the last; its rates are for ResNet-50 on ImageNet, another "
@@ -162,10 +162,7 @@ static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch
     config.epoch = (uint32_t)epoch;
     config.subset = features[0].ids;
     config.n_subset = features[0].n;
-    config.recipe.random = true;
-    config.recipe.crop_min = PAPER_CROP_MIN;
-    config.recipe.crop_max = 1.0F;
-    config.recipe.flip_p = 0.5F;
+    config.recipe = api_judge_crops(judge, PAPER_CROP_MIN);
     SL_TRY(sl_features_compute(err, &model, &config, judge->widths, judge->n_widths,
                                fresh, &bad));
     judge->passed += sl_source_count(judge->train);

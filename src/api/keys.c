@@ -179,8 +179,9 @@ static const struct sl_key training_keys[] = {
      .auto_ok = true, .argument = "N",
      .help = "Outputs of the supervised classifier; auto = the data's classes."},
     {.name = "head", .type = SL_KEY_CHOICE, .initial = "auto",
-     .choices = "auto|mlp|linear", .argument = "NAME",
-     .help = "Projection head of mocov2; auto = mlp."},
+     .choices = "auto|mlp|linear|classifiers", .argument = "NAME",
+     .help = "Projection head of mocov2; auto = mlp. (classifiers: what `eval finetune "
+             "--save` writes.)"},
     {.name = "head-init", .type = SL_KEY_CHOICE, .initial = "auto",
      .choices = "auto|fan-in|paper", .argument = "NAME",
      .help = "Start of the head; auto = paper for bottleneck nets, else fan-in."},
@@ -425,7 +426,7 @@ static const struct sl_key ops_keys[] = {
      .help = "Time for each call of a case; three runs at least."},
 };
 
-/* What both evaluations share. */
+/* What all evaluations share. */
 static const struct sl_key eval_keys[] = {
     {.name = "train", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
      .help = "Bank of labelled pictures, when not the train part of DATA."},
@@ -437,9 +438,6 @@ static const struct sl_key eval_keys[] = {
     {.name = "image-size", .type = SL_KEY_INT, .initial = "auto", .low = 8,
      .high = 1024, .auto_ok = true, .argument = "PX",
      .help = "Side of the pictures; auto = the checkpoint's."},
-    {.name = "batch-size", .letter = 'b', .type = SL_KEY_INT, .initial = "256",
-     .low = 1, .high = 65536, .argument = "N",
-     .help = "Pictures at a time."},
     {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
      .argument = "N",
      .help = "Only the first N train pictures of a fixed shuffled order; 0 = all."},
@@ -452,9 +450,59 @@ static const struct sl_key eval_keys[] = {
     {.name = "seed", .type = SL_KEY_INT, .initial = "0", .low = 0,
      .high = 9007199254740992, .argument = "N",
      .help = "Seed of the split, the limits and the probe's order."},
+};
+
+/* Judging of frozen features. */
+static const struct sl_key frozen_keys[] = {
+    {.name = "batch-size", .letter = 'b', .type = SL_KEY_INT, .initial = "256",
+     .low = 1, .high = 65536, .argument = "N",
+     .help = "Pictures at a time."},
     {.name = "features", .type = SL_KEY_CHOICE, .initial = "trunk",
      .choices = "trunk|head", .argument = "NAME",
      .help = "Pooled trunk features, or the head's embedding."},
+};
+
+/* Training on labels. */
+static const struct sl_key finetune_keys[] = {
+    {.name = "labels", .type = SL_KEY_TEXT, .initial = "10%", .argument = "LIST",
+     .help = "How many labels of the train part: shares such as 1%,10%,100% or counts, "
+             "even over the classes, drawn by --seed; several with commas between."},
+    {.name = "repeats", .type = SL_KEY_INT, .initial = "1", .low = 1, .high = 100,
+     .argument = "N",
+     .help = "Seeds, from --seed on: other labels, start and order; mean and range are "
+             "reported."},
+    {.name = "joint", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "All widths together as one slimmable network with a classifier each; else "
+             "each width as a network of its own."},
+    {.name = "from-scratch", .type = SL_KEY_BOOL, .initial = "no",
+     .help = "Also the baseline: the same networks from a random start, with the same "
+             "labels, epochs and views."},
+    {.name = "epochs", .letter = 'e', .type = SL_KEY_INT, .initial = "auto", .low = 1,
+     .high = 100000, .auto_ok = true, .argument = "N",
+     .help = "Passes over the labelled pictures; auto = 30 for a tenth of the data, more "
+             "for fewer labels."},
+    {.name = "batch-size", .letter = 'b', .type = SL_KEY_INT, .initial = "auto",
+     .low = 2, .high = 65536, .auto_ok = true, .argument = "N",
+     .help = "Pictures in a step; auto = an eighth of the labels, 32 to 128."},
+    {.name = "lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1e+38,
+     .auto_ok = true, .argument = "X",
+     .help = "Peak rate of trunk and classifier; auto = 0.4 x batch-size / 256."},
+    {.name = "scratch-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1e+38, .auto_ok = true, .argument = "X",
+     .help = "Peak rate from scratch; auto = lr."},
+    {.name = "warmup-epochs", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 1000000.0, .auto_ok = true, .argument = "X",
+     .help = "Epochs of rising rate, then a cosine; auto = 5 %."},
+    {.name = "weight-decay", .type = SL_KEY_REAL, .initial = "1e-4", .low = 0,
+     .high = 1000000.0, .argument = "X",
+     .help = "L2 penalty of every parameter."},
+    {.name = "crop-min", .type = SL_KEY_REAL, .initial = "auto", .low = 0.001, .high = 1,
+     .auto_ok = true, .argument = "X",
+     .help = "Smallest crop as a fraction of the area; auto = 0.2 up to 64 px, else "
+             "0.08."},
+    {.name = "save", .type = SL_KEY_TEXT, .initial = "", .argument = "DIR",
+     .help = "Keep the fine-tuned networks of the first seed as checkpoints: "
+             "DIR/w1.00.safetensors and so on, or DIR/joint.safetensors."},
 };
 
 /* Nearest neighbours. */
@@ -573,7 +621,7 @@ struct part {
     int n;
 };
 
-enum { PARTS_MOST = 9 };
+enum { PARTS_MOST = 10 };
 
 #define PART(table)                                                                      \
     {                                                                                    \
@@ -622,23 +670,27 @@ static const struct {
      {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
       PART(plan_keys), PART(output_keys)}},
     {"eval knn",
-     {PART(eval_keys), PART(knn_keys), PART(device_keys), PART(worker_keys),
-      PART(cache_keys), PART(output_keys)}},
+     {PART(eval_keys), PART(frozen_keys), PART(knn_keys), PART(device_keys),
+      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"analyse trajectory",
      {PART(trajectory_keys),
       {eval_keys, 2},     /* train, test */
-      {eval_keys + 3, 2}, /* image-size, batch-size */
-      {eval_keys + 7, 2}, /* test-fraction, seed */
+      {eval_keys + 3, 1}, /* image-size */
+      {frozen_keys, 1},   /* batch-size */
+      {eval_keys + 6, 2}, /* test-fraction, seed */
       {knn_keys, 2},      /* knn-k, knn-t */
       PART(device_keys),
       PART(worker_keys),
       PART(cache_keys),
       PART(output_keys)}},
     {"analyse probes",
-     {PART(eval_keys), PART(ridge_keys), PART(device_keys), PART(worker_keys),
-      PART(cache_keys), PART(output_keys)}},
+     {PART(eval_keys), PART(frozen_keys), PART(ridge_keys), PART(device_keys),
+      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"eval linear",
-     {PART(eval_keys), PART(linear_keys), PART(device_keys), PART(worker_keys),
+     {PART(eval_keys), PART(frozen_keys), PART(linear_keys), PART(device_keys),
+      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
+    {"eval finetune",
+     {PART(eval_keys), PART(finetune_keys), PART(device_keys), PART(worker_keys),
       PART(cache_keys), PART(output_keys)}},
 };
 #undef PART

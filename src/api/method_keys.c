@@ -169,6 +169,12 @@ static enum sl_status resolve_head(struct sl_error *err, struct sl_conf *conf,
                                    const struct constants *own,
                                    const struct sl_method_info *info)
 {
+    if (strcmp(sl_conf_text(conf, "head"), "classifiers") == 0) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "--head classifiers is of fine-tuned checkpoints; `pretrain` takes "
+            "mlp or linear");
+    }
     SL_TRY(
         settle(err, conf, "head", info->head == SL_HEAD_MLP, "choice of heads", "mlp"));
     SL_TRY(settle_int(err, conf, "moco-dim", own->dim > 0, "embedding", own->dim));
@@ -181,9 +187,11 @@ void api_settings_head(const struct sl_conf *conf, struct sl_resnet_config *resn
 {
     const struct sl_method_info *info =
         sl_method_info(sl_method_find(sl_conf_text(conf, "method")));
+    const char *head = sl_conf_text(conf, "head");
     const char *dim = info->has_labels ? "classes" : "moco-dim";
-    resnet->head =
-        strcmp(sl_conf_text(conf, "head"), "linear") == 0 ? SL_HEAD_LINEAR : info->head;
+    resnet->head = strcmp(head, "linear") == 0        ? SL_HEAD_LINEAR
+                   : strcmp(head, "classifiers") == 0 ? SL_HEAD_CLASSIFIERS
+                                                      : info->head;
     resnet->dim = (int)sl_conf_int(conf, dim);
     if (!sl_conf_is_auto(conf, "moco-mlp-dim")) {
         resnet->hidden = (int)sl_conf_int(conf, "moco-mlp-dim");

@@ -176,6 +176,21 @@ enum sl_status api_refuse_idle(struct sl_error *err, const struct sl_conf *conf,
         is_yes ? "" : " ", is_yes ? "" : value, other, sl_conf_text(conf, other), what);
 }
 
+enum sl_status api_conf_record(struct sl_error *err, const struct sl_conf *conf,
+                               struct sl_text *text)
+{
+    int n = sl_conf_key_count(conf);
+    for (int i = 0; i < n; i++) {
+        const char *name = sl_conf_key(conf, i)->name;
+        if (!api_key_is_free(name)) {
+            sl_text_add(text, "%s = %s\n", name, sl_conf_text(conf, name));
+        }
+    }
+    return text->failed
+               ? SL_FAIL(err, SL_ERROR_RUN, "out of memory for the settings' text")
+               : SL_OK;
+}
+
 enum sl_status api_resolve(struct sl_error *err, struct sl_conf *conf, const char *key,
                            const char *value)
 {

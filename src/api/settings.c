@@ -206,8 +206,9 @@ enum sl_status api_default_real(struct sl_error *err, struct sl_conf *conf,
 
 /* ---- the net ----------------------------------------------------------------------- */
 
+/* need_full: training wants the full width, a checkpoint may be of a narrow one alone. */
 static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *conf,
-                                  struct sl_resnet_config *resnet)
+                                  bool need_full, struct sl_resnet_config *resnet)
 {
     const char *stem = sl_conf_text(conf, "stem");
     const char *start = sl_conf_text(conf, "head-init");
@@ -229,7 +230,7 @@ static enum sl_status fill_resnet(struct sl_error *err, const struct sl_conf *co
                                                     : SL_HEAD_INIT_AUTO,
     };
     api_settings_head(conf, resnet);
-    return sl_widths_parse(err, sl_conf_text(conf, "widths"), true, "--widths",
+    return sl_widths_parse(err, sl_conf_text(conf, "widths"), need_full, "--widths",
                            &resnet->widths);
 }
 
@@ -391,7 +392,7 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(resolve_net(err, conf, pictures));
     SL_TRY(resolve_length(err, conf, pictures, settings));
     SL_TRY(api_settings_method(err, conf, pictures, trainer));
-    SL_TRY(fill_resnet(err, conf, &settings->resnet));
+    SL_TRY(fill_resnet(err, conf, true, &settings->resnet));
     SL_TRY(resolve_view(err, conf, &settings->recipe));
     SL_TRY(api_settings_rates(err, conf, pictures, settings));
 
@@ -418,7 +419,7 @@ enum sl_status api_settings_frozen(struct sl_error *err, const struct sl_conf *c
 {
     float mean[3] = {0};
     float std[3] = {0};
-    SL_TRY(fill_resnet(err, conf, resnet));
+    SL_TRY(fill_resnet(err, conf, false, resnet));
     if (image_size > 0) {
         resnet->image_size = image_size;
     }

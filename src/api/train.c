@@ -36,23 +36,6 @@ static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
     return SL_OK;
 }
 
-/* What the checkpoint says of the settings: only what determines the numbers. */
-static enum sl_status make_checkpoint_conf(struct sl_error *err, struct api_run *run)
-{
-    int n = sl_conf_key_count(run->conf);
-    for (int i = 0; i < n; i++) {
-        const char *name = sl_conf_key(run->conf, i)->name;
-        if (!api_key_is_free(name)) {
-            sl_text_add(&run->checkpoint_conf, "%s = %s\n", name,
-                        sl_conf_text(run->conf, name));
-        }
-    }
-    if (run->checkpoint_conf.failed) {
-        return SL_FAIL(err, SL_ERROR_RUN, "out of memory for the settings' text");
-    }
-    return SL_OK;
-}
-
 static enum sl_status restore_from(struct sl_error *err, const struct api_run *run,
                                    const char *path, const struct sl_named_list *state,
                                    bool exact)
@@ -437,7 +420,7 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     SL_TRY(api_device_open(err, run->conf, &run->device));
     SL_TRY(api_settings_resolve(err, run->conf, &pictures, &run->device, &run->settings));
     SL_TRY(freeze_relative(err, run));
-    SL_TRY(make_checkpoint_conf(err, run));
+    SL_TRY(api_conf_record(err, run->conf, &run->checkpoint_conf));
     SL_TRY(open_trainer(err, run));
     if (sl_trainer_steps(run->trainer) > run->settings.trainer.total_steps) {
         return SL_FAIL(

@@ -273,6 +273,20 @@ static void test_scores_and_texts(void **state)
         slim_options_destroy(options);
     }
 
+    for (int stop_at = 1; stop_at <= 4; stop_at++) {
+        struct stopper stopper = {.stop_at = stop_at};
+        const slim_hooks hooks = {.stop_requested = stop_now, .context = &stopper};
+        slim_tuned tuned;
+        assert_int_equal(slim_options_create("eval finetune", &options, &error), SLIM_OK);
+        assert_int_equal(slim_options_set(options, "labels", "50%", &error), SLIM_OK);
+        assert_int_equal(
+            slim_eval_finetune(options, "library-run", DATA, &hooks, &tuned, &error),
+            SLIM_STOPPED);
+        assert_int_equal(stopper.asked, stop_at);
+        assert_null(tuned.json);
+        slim_options_destroy(options);
+    }
+
     assert_int_equal(slim_info(true, &text, &error), SLIM_OK);
     assert_true(text[0] == '{');
     slim_text_free(text);
