@@ -9,7 +9,7 @@
 
 #include "learn/learn.h"
 
-/* ---- memory.c ---------------------------------------------------------------------- */
+/* ---- queue.c ----------------------------------------------------------------------- */
 
 /* First in, first out: `capacity` rows of `dim` in device memory; the next batch of keys
  * goes to `position`. Rows come in batches that divide the capacity, so a batch never
@@ -97,7 +97,7 @@ void sl_graddiag_keep(struct sl_graddiag *diag, int width, const float *diff);
 enum sl_status sl_graddiag_finish(struct sl_error *err, struct sl_graddiag *diag,
                                   int active, bool apart);
 
-/* ---- methods.c: what methods share ------------------------------------------------- */
+/* ---- memory.c ---------------------------------------------------------------------- */
 
 /* Hands out pieces of one block of device memory, each at a multiple of 64 bytes. With
  * base NULL it only measures. */
@@ -119,12 +119,16 @@ void sl_slots_carve(struct sl_slots *slots, struct sl_carver *carver, int n,
                     int64_t floats);
 float *sl_slot(const struct sl_slots *slots, int width);
 
+/* ---- widths.c ---------------------------------------------------------------------- */
+
 /* Widths 0 … n-1 teach this one. */
 int sl_teachers_of(const struct sl_trainer_config *config, int width);
 /* Weights of a width's two terms: the full width alone has weight 1 (slow start), with
  * others lambda_1; a narrower one lambda (1 - alpha) and lambda alpha   (spec 5.3). */
 struct sl_loss_weights sl_weights_of(const struct sl_trainer_config *config, int width,
                                      int active);
+
+/* ---- methods.c --------------------------------------------------------------------- */
 
 /* A step. A method's functions are called in the order in which they stand here. */
 struct sl_trainer;
@@ -157,6 +161,8 @@ struct sl_method {
     /* See sl_trainer_chance. */
     double (*chance)(const struct sl_trainer_config *config, const struct sl_net *net);
 };
+
+/* ---- trainer.c --------------------------------------------------------------------- */
 
 enum { SL_PASSES_MAX = 2 };
 
@@ -191,6 +197,8 @@ struct sl_trainer {
     void *updated_context;
 };
 
+/* ---- method_checks.c --------------------------------------------------------------- */
+
 /* Refuses what only MoCo v2 has: groups of a norm, teachers other than the full width. */
 enum sl_status sl_check_mocov2_only(struct sl_error *err,
                                     const struct sl_trainer_config *config);
@@ -202,6 +210,8 @@ enum sl_status sl_check_pairs(struct sl_error *err,
 /* Refuses a value outside low … high, or one that is not a number (SL_ERROR_USAGE). */
 enum sl_status sl_check_range(struct sl_error *err, const char *option, double value,
                               double low, double high);
+/* ---- method_step.c ----------------------------------------------------------------- */
+
 /* A view's pictures, `order` of them (NULL: as they come), to one of trainer->pictures.
  */
 void sl_put_pictures(struct sl_trainer *trainer, const float *view, const int32_t *order,
@@ -217,6 +227,13 @@ double sl_join_gradient(const struct sl_trainer *trainer, const struct sl_params
 void sl_note_losses(struct sl_step_numbers *numbers, int width,
                     const struct sl_loss_weights *weights,
                     const struct sl_loss_values *values);
+/* Writes the norm of a width's gradient from its sum of squares, which is then checked
+ * (see sl_check_gradient). */
+enum sl_status sl_note_gradient(struct sl_error *err, const struct sl_trainer *trainer,
+                                int width, double squares,
+                                struct sl_step_numbers *numbers);
+
+/* ---- first_nonfinite.c ------------------------------------------------------------- */
 
 /* Rows to be looked at when a loss is not finite, with their name. */
 struct sl_suspect {
@@ -224,14 +241,35 @@ struct sl_suspect {
     const float *values;
     int64_t count;
 };
-/* Numbers that are not finite, by the cause where it can be found: the width's
- * parameters, then the suspects in their order, last the loss itself; of a gradient, its
- * first parameter. Both return SL_ERROR_NUMBERS. */
-enum sl_status sl_fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
-                            int width, const struct sl_suspect *suspects, int n_suspects,
-                            double loss);
-enum sl_status sl_fail_gradient(struct sl_error *err, const struct sl_trainer *trainer,
-                                int width, double squares);
+/* SL_ERROR_NUMBERS when a loss, or a gradient's sum of squares, is not finite, by the
+ * cause where it can be found: the width's parameters, then the suspects in their order,
+ * last the loss itself; of a gradient, its first parameter. */
+enum sl_status sl_check_losses(struct sl_error *err, const struct sl_trainer *trainer,
+                               int width, const struct sl_suspect *suspects,
+                               int n_suspects, const struct sl_loss_values *values);
+enum sl_status sl_check_gradient(struct sl_error *err, const struct sl_trainer *trainer,
+                                 int width, double squares);
+
+/* ---- contrast.c -------------------------------------------------------------------- */
+
+/* Of a width, whose embeddings come in passes of `rows` with a loss each. */
+struct sl_contrast {
+    int64_t rows, dim, n_logits;      /* of one pass; floats that its logits take */
+    float *norms;                     /* (rows) */
+    struct sl_slots embedding;        /* (passes, rows, dim), of unit length */
+    struct sl_slots logits;           /* (passes, n_logits) */
+    float *diff_logits;               /* (n_logits) */
+    float *diff_embedding, *diff_out; /* (rows, dim): of the unit row, of the output */
+    float *scratch;                   /* (4, rows) */
+};
+void sl_contrast_carve(struct sl_contrast *contrast, const struct sl_trainer *trainer,
+                       struct sl_carver *carver, int n_passes, int64_t rows,
+                       int64_t n_logits);
+float *sl_contrast_embedding(const struct sl_contrast *contrast, int width, int pass);
+float *sl_contrast_logits(const struct sl_contrast *contrast, int width, int pass);
+/* Of one pass; columns, stride and labels are the method's to fill in. */
+struct sl_objective sl_contrast_objective(const struct sl_contrast *contrast,
+                                          const struct sl_trainer *trainer);
 
 /* ---- the methods, a file each ------------------------------------------------------ */
 

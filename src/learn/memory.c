@@ -1,47 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a method remembers between steps: the queue of old keys. It is device memory owned
- * by the method; only the write position lives on the host. Batches divide the capacity,
- * so a push is one copy and never wraps inside a batch.
+ * How a method lays out its device memory: one block, measured once and then carved, and
+ * slots in which a width's output stays for the narrower ones that it teaches.
  */
 #include "learn/learn_int.h"
 
-#include <math.h>
-
-enum sl_status sl_queue_fill(struct sl_error *err, struct sl_queue *queue, uint64_t seed)
+float *sl_carve(struct sl_carver *carver, int64_t n)
 {
-    int64_t count;
-    if (!sl_mul_checked(queue->capacity, queue->dim, &count)) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "queue: %lld rows of %lld do not fit in memory; lower --moco-k",
-                       (long long)queue->capacity, (long long)queue->dim);
-    }
-    float *rows = NULL;
-    SL_TRY(sl_heap_alloc(err, "start of the queue", count, sizeof(float), &rows));
-    sl_rng_fill_normal(seed, SL_RNG_QUEUE, 0, 1.0F, count, rows);
-    for (int64_t i = 0; i < queue->capacity; i++) {
-        float *row = rows + i * queue->dim;
-        double squares = 0;
-        for (int64_t j = 0; j < queue->dim; j++) {
-            squares += (double)row[j] * row[j];
-        }
-        double length = fmax(sqrt(squares), 1e-12);
-        for (int64_t j = 0; j < queue->dim; j++) {
-            row[j] = (float)(row[j] / length);
-        }
-    }
-    queue->device->table->put(queue->device->state, queue->rows, rows,
-                              (size_t)count * sizeof(float));
-    sl_heap_free(rows);
-    queue->position = 0;
-    return SL_OK;
+    float *array = carver->base == NULL ? NULL : carver->base + carver->used;
+    carver->used += (n + 15) / 16 * 16;
+    return array;
 }
 
-void sl_queue_push(struct sl_queue *queue, const float *keys, int64_t n)
+int sl_slots_needed(const struct sl_trainer_config *config, int n_widths)
 {
-    SL_ASSERT(queue->position >= 0 && queue->position + n <= queue->capacity);
-    queue->device->table->copy(queue->device->state,
-                               queue->rows + queue->position * queue->dim, keys,
-                               (size_t)(n * queue->dim) * sizeof(float));
-    queue->position = (queue->position + n) % queue->capacity;
+    if (config->distill == SL_DISTILL_NONE || n_widths == 1) {
+        return 1;
+    }
+    return config->teachers == SL_TEACHERS_ALL_LARGER ? n_widths : 2;
+}
+
+void sl_slots_carve(struct sl_slots *slots, struct sl_carver *carver, int n,
+                    int64_t floats)
+{
+    slots->n = n;
+    for (int i = 0; i < n; i++) {
+        slots->at[i] = sl_carve(carver, floats);
+    }
+}
+
+float *sl_slot(const struct sl_slots *slots, int width)
+{
+    return slots->at[width < slots->n ? width : slots->n - 1];
 }

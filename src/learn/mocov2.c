@@ -12,13 +12,8 @@
 #include <math.h>
 
 struct mocov2 {
-    float *keys;                      /* (rows, dim) */
-    float *norms;                     /* (rows) */
-    struct sl_slots embedding;        /* (rows, dim) */
-    struct sl_slots logits;           /* (rows, 1 + K) */
-    float *diff_logits;               /* (rows, 1 + K) */
-    float *diff_embedding, *diff_out; /* (rows, dim): of the unit row, of the output */
-    float *scratch;                   /* (4, rows) */
+    struct sl_contrast contrast; /* logits (rows, 1 + K) */
+    float *keys;                 /* (rows, dim) */
     struct sl_queue queue;
 };
 
@@ -51,26 +46,17 @@ static enum sl_status check(struct sl_error *err, const struct sl_trainer_config
 static void layout(struct sl_trainer *trainer, struct sl_carver *carver)
 {
     const struct sl_trainer_config *config = &trainer->config;
-    const struct sl_net *net = trainer->net;
     struct mocov2 *own = trainer->own;
     int64_t rows = config->batch;
-    int64_t dim = sl_net_channels(net, net->embedding, 0);
-    int64_t logits = rows * (1 + config->queue);
-    int n_slots = sl_slots_needed(config, net->widths.n);
-    int n_logits = sl_distill_on_logits(config->distill) ? n_slots : 1;
 
-    sl_slots_carve(&own->embedding, carver, n_slots, rows * dim);
-    sl_slots_carve(&own->logits, carver, n_logits, logits);
-    own->keys = sl_carve(carver, rows * dim);
-    own->norms = sl_carve(carver, rows);
-    own->diff_logits = sl_carve(carver, logits);
-    own->diff_embedding = sl_carve(carver, rows * dim);
-    own->diff_out = sl_carve(carver, rows * dim);
-    own->scratch = sl_carve(carver, 4 * rows);
-    own->queue = (struct sl_queue){.device = trainer->device,
-                                   .rows = sl_carve(carver, config->queue * dim),
-                                   .capacity = config->queue,
-                                   .dim = dim};
+    sl_contrast_carve(&own->contrast, trainer, carver, 1, rows,
+                      rows * (1 + config->queue));
+    own->keys = sl_carve(carver, rows * own->contrast.dim);
+    own->queue =
+        (struct sl_queue){.device = trainer->device,
+                          .rows = sl_carve(carver, config->queue * own->contrast.dim),
+                          .capacity = config->queue,
+                          .dim = own->contrast.dim};
 }
 
 static enum sl_status start(struct sl_error *err, struct sl_trainer *trainer)
@@ -107,11 +93,12 @@ static void make_keys(struct sl_trainer *trainer, const struct sl_batch *batch)
     const float *output = sl_exec_forward(trainer->target_plan, trainer->target,
                                           trainer->target_stats, pictures);
     if (!shuffled) {
-        table->row_normalize(device->state, rows, dim, output, own->keys, own->norms);
+        table->row_normalize(device->state, rows, dim, output, own->keys,
+                             own->contrast.norms);
         return;
     }
-    float *permuted = own->diff_embedding; /* free until the first loss */
-    table->row_normalize(device->state, rows, dim, output, permuted, own->norms);
+    float *permuted = own->contrast.diff_embedding; /* free until the first loss */
+    table->row_normalize(device->state, rows, dim, output, permuted, own->contrast.norms);
     for (int64_t i = 0; i < rows; i++) {
         table->copy(device->state, own->keys + order[i] * dim, permuted + i * dim,
                     (size_t)dim * sizeof(float));
@@ -129,18 +116,9 @@ static enum sl_status begin(struct sl_error *err SL_UNUSED, struct sl_trainer *t
 static struct sl_objective objective_of(const struct sl_trainer *trainer)
 {
     const struct mocov2 *own = trainer->own;
-    return (struct sl_objective){
-        .device = trainer->device,
-        .rows = trainer->config.batch,
-        .cols = 1 + own->queue.capacity,
-        .stride = 1 + own->queue.capacity,
-        .dim = own->queue.dim,
-        .temperature = trainer->config.temperature,
-        .factor = 1.0,
-        .distill = trainer->config.distill,
-        .distill_temperature = trainer->config.distill_temperature,
-        .scratch = own->scratch,
-    };
+    struct sl_objective objective = sl_contrast_objective(&own->contrast, trainer);
+    objective.cols = objective.stride = 1 + own->queue.capacity;
+    return objective;
 }
 
 /* s_i = [q_i . k_i, q_i . n_1, …, q_i . n_K]: cosines, without the temperature. */
@@ -159,22 +137,10 @@ static void logits_backward(const struct sl_objective *o, const struct mocov2 *o
 {
     const struct sl_backend *table = o->device->table;
     table->gemm(o->device->state, false, false, o->rows, o->dim, own->queue.capacity,
-                1.0F, own->diff_logits + 1, o->stride, own->queue.rows, o->dim, 0.0F,
-                own->diff_embedding, o->dim);
-    table->row_axpy(o->device->state, o->rows, o->dim, own->diff_logits, o->stride,
-                    own->keys, own->diff_embedding);
-}
-
-static enum sl_status fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
-                                int width, const float *embedding,
-                                const struct sl_loss_values *values)
-{
-    const struct mocov2 *own = trainer->own;
-    const int64_t count = (int64_t)trainer->config.batch * own->queue.dim;
-    const struct sl_suspect suspects[] = {{"key embedding", own->keys, count},
-                                          {"query embedding", embedding, count}};
-    return sl_fail_loss(err, trainer, width, suspects, SL_COUNT(suspects),
-                        isfinite(values->contrast) ? values->distill : values->contrast);
+                1.0F, own->contrast.diff_logits + 1, o->stride, own->queue.rows, o->dim,
+                0.0F, own->contrast.diff_embedding, o->dim);
+    table->row_axpy(o->device->state, o->rows, o->dim, own->contrast.diff_logits,
+                    o->stride, own->keys, own->contrast.diff_embedding);
 }
 
 static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer,
@@ -184,44 +150,46 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
     const struct sl_backend *table = device->table;
     const struct sl_objective objective = objective_of(trainer);
     struct mocov2 *own = trainer->own;
-    float *embedding = sl_slot(&own->embedding, width);
-    float *logits = sl_slot(&own->logits, width);
+    float *embedding = sl_contrast_embedding(&own->contrast, width, 0);
+    float *logits = sl_contrast_logits(&own->contrast, width, 0);
 
     sl_exec_refresh(trainer->plan[0][width], trainer->params);
     const float *output = sl_exec_forward(trainer->plan[0][width], trainer->params,
                                           trainer->stats, trainer->pictures[0]);
     table->row_normalize(device->state, objective.rows, objective.dim, output, embedding,
-                         own->norms);
+                         own->contrast.norms);
     make_logits(&objective, own, embedding, logits);
 
     struct sl_query teachers[SL_WIDTHS_MAX];
     const struct sl_teachers_given given = {teachers,
                                             sl_teachers_of(&trainer->config, width)};
     for (int i = 0; i < given.n; i++) {
-        teachers[i].embedding = sl_slot(&own->embedding, i);
-        teachers[i].logits = sl_slot(&own->logits, i);
+        teachers[i].embedding = sl_contrast_embedding(&own->contrast, i, 0);
+        teachers[i].logits = sl_contrast_logits(&own->contrast, i, 0);
     }
     const struct sl_query query = {embedding, logits};
     const struct sl_loss_weights weights =
         sl_weights_of(&trainer->config, width, numbers->active);
     struct sl_loss_values values;
-    sl_logit_losses(&objective, &query, given, &weights, own->diff_logits, &values);
+    sl_logit_losses(&objective, &query, given, &weights, own->contrast.diff_logits,
+                    &values);
     logits_backward(&objective, own);
-    sl_embedding_losses(&objective, &query, given, &weights, own->diff_embedding,
+    sl_embedding_losses(&objective, &query, given, &weights, own->contrast.diff_embedding,
                         &values);
     sl_note_losses(numbers, width, &weights, &values);
     numbers->width[width].emb_std =
         table->embedding_std(device->state, objective.rows, objective.dim, embedding);
-    if (!isfinite(values.contrast) || !isfinite(values.distill)) {
-        return fail_loss(err, trainer, width, embedding, &values);
-    }
+    const int64_t count = objective.rows * objective.dim;
+    const struct sl_suspect suspects[] = {{"key embedding", own->keys, count},
+                                          {"query embedding", embedding, count}};
+    SL_TRY(sl_check_losses(err, trainer, width, suspects, SL_COUNT(suspects), &values));
 
     table->row_normalize_backward(device->state, objective.rows, objective.dim, embedding,
-                                  own->norms, own->diff_embedding, own->diff_out);
-    double squares =
-        sl_exec_backward(trainer->plan[0][width], trainer->params, own->diff_out);
-    numbers->width[width].grad_norm = sqrt(squares);
-    return isfinite(squares) ? SL_OK : sl_fail_gradient(err, trainer, width, squares);
+                                  own->contrast.norms, own->contrast.diff_embedding,
+                                  own->contrast.diff_out);
+    double squares = sl_exec_backward(trainer->plan[0][width], trainer->params,
+                                      own->contrast.diff_out);
+    return sl_note_gradient(err, trainer, width, squares, numbers);
 }
 
 static void after(struct sl_trainer *trainer)

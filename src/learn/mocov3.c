@@ -17,16 +17,10 @@ enum { DIRECTIONS = 2 };
 /* Of arrays with two directions, direction 0 comes first: query of view 1, keys of view
  * 2. */
 struct mocov3 {
-    int64_t dim;
-    float *keys[DIRECTIONS];          /* (rows, dim): of view 1, of view 2 */
-    float *norms;                     /* (rows) */
-    struct sl_slots embedding;        /* (directions, rows, dim) */
-    struct sl_slots logits;           /* (directions, rows, rows) */
-    float *diff_logits;               /* (rows, rows) */
-    float *diff_embedding, *diff_out; /* (rows, dim): of the unit row, of the output */
-    float *scratch;                   /* (4, rows) */
-    float *gradient;                  /* (net->total): a width's, of both directions */
-    int32_t *labels;                  /* (rows): key i is query i's */
+    struct sl_contrast contrast; /* a pass a direction; logits (rows, rows) */
+    float *keys[DIRECTIONS];     /* (rows, dim): of view 1, of view 2 */
+    float *gradient;             /* (net->total): a width's, of both directions */
+    int32_t *labels;             /* (rows): key i is query i's */
 };
 
 /* ---- checks and memory ------------------------------------------------------------- */
@@ -48,26 +42,14 @@ static enum sl_status check(struct sl_error *err, const struct sl_trainer_config
 
 static void layout(struct sl_trainer *trainer, struct sl_carver *carver)
 {
-    const struct sl_trainer_config *config = &trainer->config;
-    const struct sl_net *net = trainer->net;
     struct mocov3 *own = trainer->own;
-    int64_t rows = config->batch;
-    int64_t dim = sl_net_channels(net, net->embedding, 0);
-    int n_slots = sl_slots_needed(config, net->widths.n);
-    int n_logits = sl_distill_on_logits(config->distill) ? n_slots : 1;
+    int64_t rows = trainer->config.batch;
 
-    own->dim = dim;
-    sl_slots_carve(&own->embedding, carver, n_slots, DIRECTIONS * rows * dim);
-    sl_slots_carve(&own->logits, carver, n_logits, DIRECTIONS * rows * rows);
+    sl_contrast_carve(&own->contrast, trainer, carver, DIRECTIONS, rows, rows * rows);
     for (int view = 0; view < DIRECTIONS; view++) {
-        own->keys[view] = sl_carve(carver, rows * dim);
+        own->keys[view] = sl_carve(carver, rows * own->contrast.dim);
     }
-    own->norms = sl_carve(carver, rows);
-    own->diff_logits = sl_carve(carver, rows * rows);
-    own->diff_embedding = sl_carve(carver, rows * dim);
-    own->diff_out = sl_carve(carver, rows * dim);
-    own->scratch = sl_carve(carver, 4 * rows);
-    own->gradient = sl_carve(carver, net->total);
+    own->gradient = sl_carve(carver, trainer->net->total);
     own->labels = (int32_t *)sl_carve(carver, rows);
 }
 
@@ -97,8 +79,9 @@ static enum sl_status begin(struct sl_error *err SL_UNUSED, struct sl_trainer *t
         const float *output =
             sl_exec_forward(trainer->target_plan, trainer->target, trainer->target_stats,
                             trainer->pictures[view]);
-        device->table->row_normalize(device->state, trainer->config.batch, own->dim,
-                                     output, own->keys[view], own->norms);
+        device->table->row_normalize(device->state, trainer->config.batch,
+                                     own->contrast.dim, output, own->keys[view],
+                                     own->contrast.norms);
     }
     return SL_OK;
 }
@@ -107,43 +90,12 @@ static enum sl_status begin(struct sl_error *err SL_UNUSED, struct sl_trainer *t
  * T). */
 static struct sl_objective objective_of(const struct sl_trainer *trainer)
 {
-    const struct sl_trainer_config *config = &trainer->config;
     const struct mocov3 *own = trainer->own;
-    return (struct sl_objective){
-        .device = trainer->device,
-        .rows = config->batch,
-        .cols = config->batch,
-        .stride = config->batch,
-        .dim = own->dim,
-        .labels = own->labels,
-        .temperature = config->temperature,
-        .factor = 2.0 * config->temperature,
-        .distill = config->distill,
-        .distill_temperature = config->distill_temperature,
-        .scratch = own->scratch,
-    };
-}
-
-/* One direction's part of a width's outputs. */
-static struct sl_query query_at(const struct mocov3 *own, const struct sl_objective *o,
-                                int width, int direction)
-{
-    return (struct sl_query){
-        sl_slot(&own->embedding, width) + direction * o->rows * o->dim,
-        sl_slot(&own->logits, width) + direction * o->rows * o->rows};
-}
-
-static enum sl_status fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
-                                int width, const struct sl_query *query,
-                                const struct sl_loss_values *values)
-{
-    const struct mocov3 *own = trainer->own;
-    const int64_t count = trainer->config.batch * own->dim;
-    const struct sl_suspect suspects[] = {{"key embedding", own->keys[0], count},
-                                          {"key embedding", own->keys[1], count},
-                                          {"query embedding", query->embedding, count}};
-    return sl_fail_loss(err, trainer, width, suspects, SL_COUNT(suspects),
-                        isfinite(values->contrast) ? values->distill : values->contrast);
+    struct sl_objective o = sl_contrast_objective(&own->contrast, trainer);
+    o.cols = o.stride = o.rows;
+    o.labels = own->labels;
+    o.factor = 2.0 * o.temperature;
+    return o;
 }
 
 /* Forward, losses and backward of one view as the query; what it measures is added. */
@@ -159,37 +111,43 @@ static enum sl_status run_direction(struct sl_error *err, struct sl_trainer *tra
     struct mocov3 *own = trainer->own;
     const float *keys = own->keys[1 - direction];
     struct sl_plan *plan = trainer->plan[0][width];
-    const struct sl_query query = query_at(own, &o, width, direction);
-    float *embedding = sl_slot(&own->embedding, width) + direction * o.rows * o.dim;
-    float *logits = sl_slot(&own->logits, width) + direction * o.rows * o.rows;
+    float *embedding = sl_contrast_embedding(&own->contrast, width, direction);
+    float *logits = sl_contrast_logits(&own->contrast, width, direction);
 
     const float *output = sl_exec_forward(plan, trainer->params, trainer->stats,
                                           trainer->pictures[direction]);
-    table->row_normalize(device->state, o.rows, o.dim, output, embedding, own->norms);
+    table->row_normalize(device->state, o.rows, o.dim, output, embedding,
+                         own->contrast.norms);
     table->gemm(device->state, false, true, o.rows, o.rows, o.dim, 1.0F, embedding, o.dim,
                 keys, o.dim, 0.0F, logits, o.stride);
 
-    const struct sl_query teacher = query_at(own, &o, 0, direction);
+    const struct sl_query query = {embedding, logits};
+    const struct sl_query teacher = {sl_contrast_embedding(&own->contrast, 0, direction),
+                                     sl_contrast_logits(&own->contrast, 0, direction)};
     const struct sl_teachers_given given = {&teacher,
                                             sl_teachers_of(&trainer->config, width)};
     struct sl_loss_values values;
-    sl_logit_losses(&o, &query, given, weights, own->diff_logits, &values);
+    sl_logit_losses(&o, &query, given, weights, own->contrast.diff_logits, &values);
     table->gemm(device->state, false, false, o.rows, o.dim, o.rows, 1.0F,
-                own->diff_logits, o.stride, keys, o.dim, 0.0F, own->diff_embedding,
-                o.dim);
-    sl_embedding_losses(&o, &query, given, weights, own->diff_embedding, &values);
-    if (!isfinite(values.contrast) || !isfinite(values.distill)) {
-        return fail_loss(err, trainer, width, &query, &values);
-    }
+                own->contrast.diff_logits, o.stride, keys, o.dim, 0.0F,
+                own->contrast.diff_embedding, o.dim);
+    sl_embedding_losses(&o, &query, given, weights, own->contrast.diff_embedding,
+                        &values);
+    const int64_t count = o.rows * o.dim;
+    const struct sl_suspect suspects[] = {{"key embedding", own->keys[0], count},
+                                          {"key embedding", own->keys[1], count},
+                                          {"query embedding", embedding, count}};
+    SL_TRY(sl_check_losses(err, trainer, width, suspects, SL_COUNT(suspects), &values));
     sum->contrast += values.contrast;
     sum->distill += values.distill;
     sum->accuracy += values.accuracy / DIRECTIONS;
     *emb_std +=
         table->embedding_std(device->state, o.rows, o.dim, embedding) / DIRECTIONS;
 
-    table->row_normalize_backward(device->state, o.rows, o.dim, embedding, own->norms,
-                                  own->diff_embedding, own->diff_out);
-    (void)sl_exec_backward(plan, gradient, own->diff_out);
+    table->row_normalize_backward(device->state, o.rows, o.dim, embedding,
+                                  own->contrast.norms, own->contrast.diff_embedding,
+                                  own->contrast.diff_out);
+    (void)sl_exec_backward(plan, gradient, own->contrast.diff_out);
     return SL_OK;
 }
 
@@ -212,8 +170,7 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
      */
     numbers->width[width].loss /= DIRECTIONS * 2.0 * trainer->config.temperature;
     double squares = sl_join_gradient(trainer, &gradient);
-    numbers->width[width].grad_norm = sqrt(squares);
-    return isfinite(squares) ? SL_OK : sl_fail_gradient(err, trainer, width, squares);
+    return sl_note_gradient(err, trainer, width, squares, numbers);
 }
 
 static double chance(const struct sl_trainer_config *config,

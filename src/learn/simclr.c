@@ -19,17 +19,13 @@
 enum { VIEWS = 2 };
 
 struct simclr {
-    int64_t dim;
-    float *norms;                     /* (n) */
-    struct sl_slots embedding;        /* (n, dim): view 1, then view 2 */
-    struct sl_slots logits;           /* (n, 2n), of which the view above is read */
-    float *diff_logits;               /* the same; what no row covers stays 0 */
-    float *twice;                     /* (2n, dim): the embeddings below themselves */
-    float *diff_twice;                /* (2n, dim) */
-    float *diff_embedding, *diff_out; /* (n, dim): of the unit row, of the output */
-    float *scratch;                   /* (4, n) */
-    float *gradient;                  /* (net->total): a width's, of both views */
-    int32_t *labels;                  /* (n): B - 1 */
+    /* Of n rows, view 1, then view 2. Of its logits (n, 2n) the view above is read; of
+     * their gradient what no row covers stays 0. */
+    struct sl_contrast contrast;
+    float *twice;      /* (2n, dim): the embeddings below themselves */
+    float *diff_twice; /* (2n, dim) */
+    float *gradient;   /* (net->total): a width's, of both views */
+    int32_t *labels;   /* (n): B - 1 */
 };
 
 /* ---- checks and memory ------------------------------------------------------------- */
@@ -50,25 +46,13 @@ static enum sl_status check(struct sl_error *err, const struct sl_trainer_config
 
 static void layout(struct sl_trainer *trainer, struct sl_carver *carver)
 {
-    const struct sl_trainer_config *config = &trainer->config;
-    const struct sl_net *net = trainer->net;
     struct simclr *own = trainer->own;
-    int64_t n = VIEWS * (int64_t)config->batch;
-    int64_t dim = sl_net_channels(net, net->embedding, 0);
-    int n_slots = sl_slots_needed(config, net->widths.n);
-    int n_logits = sl_distill_on_logits(config->distill) ? n_slots : 1;
+    int64_t n = VIEWS * (int64_t)trainer->config.batch;
 
-    own->dim = dim;
-    sl_slots_carve(&own->embedding, carver, n_slots, n * dim);
-    sl_slots_carve(&own->logits, carver, n_logits, n * 2 * n);
-    own->norms = sl_carve(carver, n);
-    own->diff_logits = sl_carve(carver, n * 2 * n);
-    own->twice = sl_carve(carver, 2 * n * dim);
-    own->diff_twice = sl_carve(carver, 2 * n * dim);
-    own->diff_embedding = sl_carve(carver, n * dim);
-    own->diff_out = sl_carve(carver, n * dim);
-    own->scratch = sl_carve(carver, 4 * n);
-    own->gradient = sl_carve(carver, net->total);
+    sl_contrast_carve(&own->contrast, trainer, carver, 1, n, n * 2 * n);
+    own->twice = sl_carve(carver, 2 * n * own->contrast.dim);
+    own->diff_twice = sl_carve(carver, 2 * n * own->contrast.dim);
+    own->gradient = sl_carve(carver, trainer->net->total);
     own->labels = (int32_t *)sl_carve(carver, n);
 }
 
@@ -82,7 +66,7 @@ static enum sl_status start(struct sl_error *err SL_UNUSED, struct sl_trainer *t
     for (int64_t i = 0; i < n; i++) {
         device->table->put(device->state, own->labels + i, &positive, sizeof positive);
     }
-    device->table->zero(device->state, own->diff_logits,
+    device->table->zero(device->state, own->contrast.diff_logits,
                         (size_t)(n * 2 * n) * sizeof(float));
     return SL_OK;
 }
@@ -100,29 +84,19 @@ static enum sl_status begin(struct sl_error *err SL_UNUSED, struct sl_trainer *t
 
 static struct sl_objective objective_of(const struct sl_trainer *trainer)
 {
-    const struct sl_trainer_config *config = &trainer->config;
     const struct simclr *own = trainer->own;
-    const int64_t n = VIEWS * (int64_t)config->batch;
-    return (struct sl_objective){
-        .device = trainer->device,
-        .rows = n,
-        .cols = n - 1,
-        .stride = 2 * n + 1,
-        .dim = own->dim,
-        .labels = own->labels,
-        .temperature = config->temperature,
-        .factor = 1.0,
-        .distill = config->distill,
-        .distill_temperature = config->distill_temperature,
-        .scratch = own->scratch,
-    };
+    struct sl_objective o = sl_contrast_objective(&own->contrast, trainer);
+    o.cols = o.rows - 1;
+    o.stride = 2 * o.rows + 1;
+    o.labels = own->labels;
+    return o;
 }
 
 /* A width's outputs as the losses read them. */
 static struct sl_query query_of(const struct simclr *own, int width)
 {
-    return (struct sl_query){sl_slot(&own->embedding, width),
-                             sl_slot(&own->logits, width) + 1};
+    return (struct sl_query){sl_contrast_embedding(&own->contrast, width, 0),
+                             sl_contrast_logits(&own->contrast, width, 0) + 1};
 }
 
 /* The product of the embeddings with themselves twice. */
@@ -145,24 +119,17 @@ static void logits_backward(const struct sl_objective *o, const struct simclr *o
 {
     const struct sl_backend *table = o->device->table;
     const int64_t n = o->rows;
-    table->gemm(o->device->state, false, false, n, o->dim, 2 * n, 1.0F, own->diff_logits,
-                2 * n, own->twice, o->dim, 0.0F, own->diff_embedding, o->dim);
-    table->gemm(o->device->state, true, false, 2 * n, o->dim, n, 1.0F, own->diff_logits,
-                2 * n, embedding, o->dim, 0.0F, own->diff_twice, o->dim);
+    table->gemm(o->device->state, false, false, n, o->dim, 2 * n, 1.0F,
+                own->contrast.diff_logits, 2 * n, own->twice, o->dim, 0.0F,
+                own->contrast.diff_embedding, o->dim);
+    table->gemm(o->device->state, true, false, 2 * n, o->dim, n, 1.0F,
+                own->contrast.diff_logits, 2 * n, embedding, o->dim, 0.0F,
+                own->diff_twice, o->dim);
     for (int half = 0; half < 2; half++) {
         (void)table->add(o->device->state, n * o->dim,
-                         own->diff_twice + half * n * o->dim, own->diff_embedding);
+                         own->diff_twice + half * n * o->dim,
+                         own->contrast.diff_embedding);
     }
-}
-
-static enum sl_status fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
-                                int width, const struct sl_objective *o,
-                                const float *embedding,
-                                const struct sl_loss_values *values)
-{
-    const struct sl_suspect suspect = {"embedding", embedding, o->rows * o->dim};
-    return sl_fail_loss(err, trainer, width, &suspect, 1,
-                        isfinite(values->contrast) ? values->distill : values->contrast);
 }
 
 static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer,
@@ -173,7 +140,7 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
     const struct sl_objective o = objective_of(trainer);
     struct simclr *own = trainer->own;
     const int64_t rows = trainer->config.batch;
-    float *embedding = sl_slot(&own->embedding, width);
+    float *embedding = sl_contrast_embedding(&own->contrast, width, 0);
 
     for (int view = 0; view < VIEWS; view++) {
         struct sl_plan *plan = trainer->plan[view][width];
@@ -181,9 +148,10 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
         const float *output = sl_exec_forward(plan, trainer->params, trainer->stats,
                                               trainer->pictures[view]);
         table->row_normalize(device->state, rows, o.dim, output,
-                             embedding + view * rows * o.dim, own->norms + view * rows);
+                             embedding + view * rows * o.dim,
+                             own->contrast.norms + view * rows);
     }
-    make_logits(&o, own, embedding, sl_slot(&own->logits, width));
+    make_logits(&o, own, embedding, sl_contrast_logits(&own->contrast, width, 0));
 
     const struct sl_query query = query_of(own, width);
     const struct sl_query teacher = query_of(own, 0);
@@ -192,26 +160,26 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
     const struct sl_loss_weights weights =
         sl_weights_of(&trainer->config, width, numbers->active);
     struct sl_loss_values values;
-    sl_logit_losses(&o, &query, given, &weights, own->diff_logits + 1, &values);
+    sl_logit_losses(&o, &query, given, &weights, own->contrast.diff_logits + 1, &values);
     logits_backward(&o, own, embedding);
-    sl_embedding_losses(&o, &query, given, &weights, own->diff_embedding, &values);
+    sl_embedding_losses(&o, &query, given, &weights, own->contrast.diff_embedding,
+                        &values);
     sl_note_losses(numbers, width, &weights, &values);
     numbers->width[width].emb_std =
         table->embedding_std(device->state, o.rows, o.dim, embedding);
-    if (!isfinite(values.contrast) || !isfinite(values.distill)) {
-        return fail_loss(err, trainer, width, &o, embedding, &values);
-    }
+    const struct sl_suspect suspect = {"embedding", embedding, o.rows * o.dim};
+    SL_TRY(sl_check_losses(err, trainer, width, &suspect, 1, &values));
 
-    table->row_normalize_backward(device->state, o.rows, o.dim, embedding, own->norms,
-                                  own->diff_embedding, own->diff_out);
+    table->row_normalize_backward(device->state, o.rows, o.dim, embedding,
+                                  own->contrast.norms, own->contrast.diff_embedding,
+                                  own->contrast.diff_out);
     const struct sl_params gradient = sl_own_gradient(trainer, own->gradient);
     for (int view = 0; view < VIEWS; view++) {
         (void)sl_exec_backward(trainer->plan[view][width], &gradient,
-                               own->diff_out + view * rows * o.dim);
+                               own->contrast.diff_out + view * rows * o.dim);
     }
     double squares = sl_join_gradient(trainer, &gradient);
-    numbers->width[width].grad_norm = sqrt(squares);
-    return isfinite(squares) ? SL_OK : sl_fail_gradient(err, trainer, width, squares);
+    return sl_note_gradient(err, trainer, width, squares, numbers);
 }
 
 static double chance(const struct sl_trainer_config *config,

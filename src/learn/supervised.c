@@ -94,16 +94,6 @@ static struct sl_objective objective_of(const struct sl_trainer *trainer)
     };
 }
 
-static enum sl_status fail_loss(struct sl_error *err, const struct sl_trainer *trainer,
-                                int width, const struct sl_objective *o,
-                                const float *logits, const struct sl_loss_values *values)
-{
-    const struct sl_suspect suspect = {"output of the classifier", logits,
-                                       o->rows * o->cols};
-    return sl_fail_loss(err, trainer, width, &suspect, 1,
-                        isfinite(values->contrast) ? values->distill : values->contrast);
-}
-
 static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer,
                                 int width, struct sl_step_numbers *numbers)
 {
@@ -129,12 +119,11 @@ static enum sl_status run_width(struct sl_error *err, struct sl_trainer *trainer
     sl_logit_losses(&o, &query, given, &weights, own->diff_logits, &values);
     sl_embedding_losses(&o, &query, given, &weights, own->diff_logits, &values);
     sl_note_losses(numbers, width, &weights, &values);
-    if (!isfinite(values.contrast) || !isfinite(values.distill)) {
-        return fail_loss(err, trainer, width, &o, logits, &values);
-    }
+    const struct sl_suspect suspect = {"output of the classifier", logits,
+                                       o.rows * o.cols};
+    SL_TRY(sl_check_losses(err, trainer, width, &suspect, 1, &values));
     double squares = sl_exec_backward(plan, trainer->params, own->diff_logits);
-    numbers->width[width].grad_norm = sqrt(squares);
-    return isfinite(squares) ? SL_OK : sl_fail_gradient(err, trainer, width, squares);
+    return sl_note_gradient(err, trainer, width, squares, numbers);
 }
 
 static double chance(const struct sl_trainer_config *config SL_UNUSED,

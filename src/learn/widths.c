@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Width policy: which widths take part at a step (slow start) and how much each one's
- * loss weighs. Pure functions of their arguments; weights by the modes of spec 5.3, three
- * of which are rounded to three decimals as the reference does.
+ * Width policy: which widths take part at a step (slow start), who teaches whom, and how
+ * much each one's loss weighs. Pure functions of their arguments; weights by the modes of
+ * spec 5.3, three of which are rounded to three decimals as the reference does.
  */
-#include "learn/learn.h"
+#include "learn/learn_int.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -183,4 +183,23 @@ int sl_widths_active(const struct sl_widths *widths, int64_t slow_start_step,
                      int64_t step)
 {
     return step < slow_start_step ? 1 : widths->n;
+}
+
+int sl_teachers_of(const struct sl_trainer_config *config, int width)
+{
+    if (config->distill == SL_DISTILL_NONE || width == 0) {
+        return 0;
+    }
+    return config->teachers == SL_TEACHERS_ALL_LARGER ? width : 1;
+}
+
+struct sl_loss_weights sl_weights_of(const struct sl_trainer_config *config, int width,
+                                     int active)
+{
+    double lambda = active > 1 ? config->width_weights[width] : 1.0;
+    if (width == 0 || config->distill == SL_DISTILL_NONE) {
+        return (struct sl_loss_weights){.contrast = lambda};
+    }
+    return (struct sl_loss_weights){.contrast = lambda * (1.0 - config->distill_weight),
+                                    .distill = lambda * config->distill_weight};
 }
