@@ -4,6 +4,8 @@
  * is "auto" becomes the method's own value; a setting that the chosen method does not
  * have stays "auto", and is refused when somebody gives it. Values are those of the
  * published recipes (spec 6.1), MoCo v2's as tuned for small pictures and short runs.
+ * What values must be among each other the method itself checks (src/learn), before a run
+ * begins.
  */
 #include "api_int.h"
 
@@ -98,15 +100,8 @@ static enum sl_status resolve_queue(struct sl_error *err, struct sl_conf *conf,
     int64_t batch = sl_conf_int(conf, "batch-size");
     SL_TRY(settle_int(err, conf, "moco-k", info->has_queue, "queue",
                       queue_length(pictures->count, batch)));
-    if (!info->has_queue) {
-        return SL_OK;
-    }
-    trainer->queue = sl_conf_int(conf, "moco-k");
-    if (trainer->queue % batch != 0) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--moco-k %lld: not a multiple of the batch size %lld; take %lld",
-                       (long long)trainer->queue, (long long)batch,
-                       (long long)((trainer->queue / batch + 1) * batch));
+    if (info->has_queue) {
+        trainer->queue = sl_conf_int(conf, "moco-k");
     }
     return SL_OK;
 }
@@ -132,11 +127,6 @@ static enum sl_status resolve_constants(struct sl_error *err, struct sl_conf *co
     SL_TRY(settle_real(err, conf, "moco-t", !info->has_labels, "temperature", temperature,
                        &trainer->temperature));
     trainer->bn_splits = (int)sl_conf_int(conf, "bn-splits");
-    if (sl_conf_int(conf, "batch-size") % trainer->bn_splits != 0) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--bn-splits %d: does not divide the batch size %lld",
-                       trainer->bn_splits, (long long)sl_conf_int(conf, "batch-size"));
-    }
     return SL_OK;
 }
 
@@ -230,12 +220,6 @@ static enum sl_status resolve_distill(struct sl_error *err, struct sl_conf *conf
     trainer->distill = distill_of(sl_conf_text(conf, "distill"));
     bool all_larger = strcmp(sl_conf_text(conf, "teachers"), "all-larger") == 0;
     trainer->teachers = all_larger ? SL_TEACHERS_ALL_LARGER : SL_TEACHERS_FULL;
-    if (all_larger && !info->has_queue) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--teachers all-larger: in --method %s the full width alone "
-                       "teaches; leave one of them out",
-                       info->name);
-    }
     /* In supervised training the full width's soft-max stands instead of the labels. */
     SL_TRY(api_default_real(err, conf, "distill-weight", info->has_labels ? 1.0 : 0.5));
     SL_TRY(api_default_real(err, conf, "distill-temp", own->distill_temperature));

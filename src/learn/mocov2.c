@@ -27,18 +27,16 @@ static enum sl_status check(struct sl_error *err, const struct sl_trainer_config
     SL_TRY(sl_check_range(err, "--moco-t", config->temperature, 1e-4, 1e4));
     SL_TRY(sl_check_range(err, "--bn-splits", config->bn_splits, 1, config->batch));
     if (config->queue % config->batch != 0) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "--moco-k: the queue of %lld must be a multiple of the batch size %d; "
-            "take %lld",
-            (long long)config->queue, config->batch,
-            (long long)((config->queue / config->batch + 1) * config->batch));
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--moco-k %lld: not a multiple of the batch size %d; take %lld",
+                       (long long)config->queue, config->batch,
+                       (long long)((config->queue / config->batch + 1) * config->batch));
     }
     if (config->batch % config->bn_splits != 0) {
         return SL_FAIL(
             err, SL_ERROR_USAGE,
-            "--bn-splits: the batch of %d cannot be split into %d equal groups",
-            config->batch, config->bn_splits);
+            "--bn-splits %d: does not divide the batch size %d; take one that does",
+            config->bn_splits, config->batch);
     }
     return sl_check_head(err, net);
 }
