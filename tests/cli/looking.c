@@ -489,7 +489,8 @@ static void test_views_refuses(void **state)
     cli_expect_refused(RUN("views", "synthetic:n=1000", "-o", "no.png", "-n", "1000",
                            "--image-size", "1024"),
                        2, "show fewer");
-    /* No folder: whether its index is kept, and so hits the limit too, hangs on its age. */
+    /* No folder: whether its index is kept, and so hits the limit too, hangs on its age.
+     */
     cli_limit_files(200);
     cli_expect_refused(RUN("views", "synthetic:n=9", "-o", "no.png"), 1, "no.png");
     cli_limit_files(0);
