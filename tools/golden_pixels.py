@@ -11,6 +11,7 @@ decode.txt  FILE REFERENCE TOLERANCE             one line an encoding
 parts.txt   FILE                                 JPEGs of which parts are decoded
 views.txt   FILE TOLERANCE SAMPLE VIEW           whole views of the picture, by torchvision, at 28 px, seed 5,
                                                  epoch 2, recipe mocov2 with blur .5 and solarise .2
+padded.txt  the same                             at 32 px, recipe padded: RandomCrop(32, padding=4) and flip
 
 Tolerances are the largest difference of any byte, in grey levels. 0 means the same bits. Resizing
 is along the rows first; Pillow of late goes down the columns first where that is less work
@@ -189,6 +190,20 @@ def torch_view(image, sample, view):
     return F.hflip(made) if numbers.chance(0.5) else made
 
 
+def padded_view(image, sample, view):
+    """The picture fitted to 32 x 32, then torchvision's own RandomCrop with the numbers of this key."""
+    import torchvision.transforms as T
+    import torchvision.transforms.functional as F
+    numbers = Numbers(5, 4 | view << 16, 2, sample)
+    padded = T.RandomCrop(32, padding=4)
+    at = numbers.below(9), numbers.below(9)
+    padded.get_params = lambda image, size: (*at, *size)
+    made = padded(F.resize(image, [32, 32], F.InterpolationMode.BILINEAR))
+    for _ in range(11):  # jitter, greyscale, blur and solarise draw theirs, and do nothing
+        numbers.u32()
+    return at, F.hflip(made) if numbers.chance(0.5) else made
+
+
 def on_white(image):
     if image.mode == "RGBA":
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -222,6 +237,13 @@ def main():
                 name = f"view-{sample}-{view}.ppm"
                 torch_view(image, sample, view).save(os.path.join(OUT, name))
                 listing.write(f"{name} {VIEW_MOST} {sample} {view}\n")
+    with open(os.path.join(OUT, "padded.txt"), "w") as listing:
+        for sample in range(4):
+            name = f"padded-{sample}.ppm"
+            at, made = padded_view(image, sample, 0)
+            print(name, "begins at", at)
+            made.save(os.path.join(OUT, name))
+            listing.write(f"{name} {VIEW_MOST} {sample} 0\n")
     total = sum(os.path.getsize(os.path.join(OUT, f)) for f in os.listdir(OUT))
     print(f"{total} bytes in {OUT}")
 

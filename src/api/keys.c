@@ -111,11 +111,16 @@ static const struct sl_key training_keys[] = {
      .help = "Channel deviations for normalising; auto = the published ones for the "
              "data."},
     {.name = "aug", .type = SL_KEY_CHOICE, .initial = "auto",
-     .choices = "auto|mocov2|mocov3|simclr|supervised|none", .argument = "NAME",
-     .help = "Augmentation recipe; auto = the method's; without blur up to 64 px."},
+     .choices = "auto|mocov2|mocov3|simclr|supervised|padded|none", .argument = "NAME",
+     .help = "Augmentation recipe; auto = the method's; without blur up to 64 px. "
+             "padded: moved by up to --crop-pad pixels and flipped, no more."},
     {.name = "crop-min", .type = SL_KEY_REAL, .initial = "auto", .low = 0.001,
      .high = 1, .auto_ok = true, .argument = "X",
      .help = "Smallest crop as a fraction of the area."},
+    {.name = "crop-pad", .type = SL_KEY_INT, .initial = "auto", .low = 0, .high = 1024,
+     .auto_ok = true, .argument = "PX",
+     .help = "Black pixels around the picture for --aug padded; auto = an eighth of the "
+             "view's side (4 of 32)."},
     {.name = "aug-jitter", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
      .auto_ok = true, .argument = "P",
      .help = "Probability of colour jitter."},

@@ -26,8 +26,8 @@ static const struct {
      {"epochs", "steps", "batch-size", "optimizer", "lr", "weight-decay", "momentum",
       "warmup-epochs", "lr-schedule", "seed"}},
     {"Pictures",
-     {"limit", "aug", "crop-min", "aug-jitter", "aug-grey", "aug-blur", "aug-solarise",
-      "aug-blur-2", "aug-solarise-2", "aug-flip", "mean", "std"}},
+     {"limit", "aug", "crop-min", "crop-pad", "aug-jitter", "aug-grey", "aug-blur",
+      "aug-solarise", "aug-blur-2", "aug-solarise-2", "aug-flip", "mean", "std"}},
 };
 
 /* Lists may break behind their commas. */

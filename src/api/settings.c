@@ -289,6 +289,27 @@ static enum sl_status resolve_second_view(struct sl_error *err, struct sl_conf *
     return SL_OK;
 }
 
+/* What the crop is: a share of the area, or a place in the padded picture. */
+static enum sl_status resolve_crop(struct sl_error *err, struct sl_conf *conf,
+                                   struct sl_recipe *recipe)
+{
+    if (!recipe->padded) {
+        return api_refuse_idle(err, conf, "crop-pad", "aug", "padding");
+    }
+    SL_TRY(api_refuse_idle(err, conf, "crop-min", "aug", "crop of a share of the area"));
+    if (sl_conf_is_auto(conf, "crop-pad")) {
+        SL_TRY(api_resolve_int(err, conf, "crop-pad", recipe->crop_pad));
+    }
+    recipe->crop_pad = (int)sl_conf_int(conf, "crop-pad");
+    if (recipe->crop_pad >= recipe->size) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--crop-pad %d: a view of %d px could miss the picture; take less "
+                       "than %d",
+                       recipe->crop_pad, recipe->size, recipe->size);
+    }
+    return SL_OK;
+}
+
 static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
                                    struct sl_recipe *recipe)
 {
@@ -301,6 +322,7 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
                            (int)sl_conf_int(conf, "image-size"), mean, std, recipe));
     recipe->channels = channels_of(conf);
     recipe->fast_decode = sl_conf_bool(conf, "fast-decode");
+    SL_TRY(resolve_crop(err, conf, recipe));
     const struct {
         const char *key;
         float *field;
@@ -311,7 +333,8 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
         {"aug-grey", &recipe->grey_p},           {"aug-blur", &recipe->blur_p},
         {"aug-solarise", &recipe->solarise_p},   {"aug-flip", &recipe->flip_p},
     };
-    for (int i = 0; i < SL_COUNT(fields); i++) {
+    /* A padded crop has no use for the first. */
+    for (int i = recipe->padded ? 1 : 0; i < SL_COUNT(fields); i++) {
         if (sl_conf_is_auto(conf, fields[i].key)) {
             if (recipe->random) {
                 char text[32];

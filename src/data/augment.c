@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One picture and one random key become one view. A recipe is a record of parameters; the
- * order of the steps is fixed: random resized crop, colour jitter, greyscale, blur,
- * solarise, flip, normalise, with torchvision's semantics.
+ * order of the steps is fixed: crop (random resized, or padded), colour jitter,
+ * greyscale, blur, solarise, flip, normalise, with torchvision's semantics.
  *
  * Random numbers of a view, in this order, whether or not a step applies (u = one 32-bit
- * number): crop        per try 2 u (area, aspect); the try that fits 2 u more (top,
- * left); at most 10 jitter      1 u apply, 1 u order, 4 u brightness, contrast,
- * saturation, hue greyscale   1 u          blur   1 u apply, 1 u radius solarise    1 u
- * flip   1 u Invariant: a view is a function of (recipe, picture, seed, epoch, sample,
- * view) alone.
+ * number):
+ *   crop, resized   per try 2 u (area, aspect); the try that fits 2 u more (top, left);
+ *                   at most 10
+ *   crop, padded    2 u (top, left)
+ *   jitter          1 u apply, 1 u order, 4 u brightness, contrast, saturation, hue
+ *   greyscale       1 u
+ *   blur            1 u apply, 1 u radius
+ *   solarise        1 u
+ *   flip            1 u
+ * Invariant: a view is a function of (recipe, picture, seed, epoch, sample, view) alone.
  */
 #include "data/data_int.h"
 
@@ -23,7 +28,9 @@ enum { NARROW_MAX = 64 * 1024 * 1024 };
 
 /* ---- recipes ----------------------------------------------------------------------- */
 
-/* The published recipes of the methods (spec section 7). */
+/* The published recipes of the methods (spec section 7), and that of supervised training
+ * on small pictures, which moves and mirrors them (spec 13); its colours stay as they are
+ * until somebody asks for jitter. */
 static const struct method_recipe {
     const char *name;
     float crop_min, jitter_p, strengths[4], grey_p; /* brightness … hue */
@@ -39,6 +46,7 @@ static const struct method_recipe {
      0.0F,
      {0.0F, 0.0F},
      {0.0F, 0.0F}},
+    {"padded", 0.0F, 0.0F, {0.4F, 0.4F, 0.4F, 0.1F}, 0.0F, {0.0F, 0.0F}, {0.0F, 0.0F}},
 };
 
 static enum sl_status method_recipe(struct sl_error *err, const char *name, bool small,
@@ -53,10 +61,12 @@ static enum sl_status method_recipe(struct sl_error *err, const char *name, bool
     if (own == NULL) {
         return SL_FAIL(err, SL_ERROR_USAGE,
                        "aug: no augmentation is called '%s'; it is mocov2, mocov3, "
-                       "simclr, supervised or none",
+                       "simclr, supervised, padded or none",
                        name);
     }
     recipe->random = true;
+    recipe->padded = own->crop_min == 0.0F;
+    recipe->crop_pad = recipe->padded ? (recipe->size + 4) / 8 : 0;
     recipe->crop_min = own->crop_min;
     recipe->crop_max = 1.0F;
     recipe->jitter_p = own->jitter_p;
@@ -202,7 +212,13 @@ struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int widt
 {
     struct sl_rng rng =
         sl_rng_at(seed, (uint32_t)SL_RNG_AUGMENT | view << 16, epoch, sample);
-    struct sl_draw draw = {.box = random_box(&rng, recipe, height, width)};
+    struct sl_draw draw = {.box = {.height = height, .width = width}};
+    if (recipe->padded) {
+        draw.top = below_one(&rng, 2 * recipe->crop_pad + 1) - recipe->crop_pad;
+        draw.left = below_one(&rng, 2 * recipe->crop_pad + 1) - recipe->crop_pad;
+    } else {
+        draw.box = random_box(&rng, recipe, height, width);
+    }
     draw.has_jitter = chance(&rng, recipe->jitter_p);
     order_of(below_one(&rng, 24), draw.order);
     draw.values[0] = factor(&rng, recipe->brightness);
@@ -260,6 +276,10 @@ static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *
 {
     struct sl_box box = box_in_window(draw->box, window, image);
     SL_TRY(sl_pixels_resize(err, arena, image, box, recipe->size, recipe->size, view));
+    if (recipe->padded) {
+        struct sl_planes fitted = *view;
+        SL_TRY(sl_pixels_shift(err, arena, &fitted, draw->top, draw->left, view));
+    }
     jitter(recipe, draw, view);
     if (draw->has_grey) {
         sl_pixels_grey(view);

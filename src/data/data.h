@@ -180,6 +180,11 @@ enum sl_status sl_pixels_resize(struct sl_error *err, struct sl_arena *arena,
  * changes. */
 enum sl_status sl_pixels_set_channels(struct sl_error *err, struct sl_arena *arena,
                                       struct sl_image *image, int channels);
+/* A view of the planes' own size that begins at pixel (top, left) of them, black where
+ * there is none: torchvision's crop of padded pixels. */
+enum sl_status sl_pixels_shift(struct sl_error *err, struct sl_arena *arena,
+                               const struct sl_planes *src, int top, int left,
+                               struct sl_planes *dst);
 void sl_pixels_flip(struct sl_planes *planes);
 /* PIL's ImageEnhance / convert("L") arithmetic on 8 bit (L = (19595 R + 38470 G + 7471 B
  * + 0x8000) >> 16). On one channel grey, saturation and hue change nothing, as in
@@ -203,8 +208,8 @@ void sl_pixels_normalise(const struct sl_planes *planes, const float mean[3],
 /* ---- recipe (augment.c) ------------------------------------------------------------ */
 
 /* One view's augmentation with its parameters; probabilities of 0 switch a step off. The
- * order is: random resized crop, colour jitter, greyscale, blur, solarise, flip,
- * normalise (spec section 7). */
+ * order is: crop, colour jitter, greyscale, blur, solarise, flip, normalise (spec section
+ * 7). */
 struct sl_recipe {
     int size;         /* output height = width */
     int channels;     /* of pictures and views: 3 or 1 */
@@ -213,6 +218,9 @@ struct sl_recipe {
                          as long as the crop stays larger than the view */
     float crop_min, crop_max; /* area fraction; log-uniform aspect 3/4..4/3; 10 tries,
                                  then torchvision's central fallback */
+    bool padded; /* instead: the whole picture fitted to the size, crop_pad black pixels
+                    around it, and a crop of the size anywhere in that */
+    int crop_pad;
     float jitter_p, brightness, contrast, saturation, hue; /* the four in random order */
     float grey_p;
     float blur_p, blur_min, blur_max;
@@ -235,6 +243,7 @@ struct sl_recipe {
  *   simclr      RRC 0.08-1, CJ(.8,.8,.8,.2) p .8, grey .2, blur .5
  *   supervised  RRC 0.08-1, CJ(.4,.4,.4,0) always, and no lighting, which changes pixels
  *               by less than they are rounded
+ *   padded      padded crop, by an eighth of the size, and flip; jitter has p 0
  * Three channels. SL_ERROR_USAGE for an unknown name. Caller may change fields after. */
 enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,
                                const float mean[3], const float std[3],

@@ -104,6 +104,7 @@ enum sl_status sl_image_orient(struct sl_error *err, struct sl_arena *arena,
 /* All that is random in a view, drawn before any pixel is touched. */
 struct sl_draw {
     struct sl_box box; /* of the whole picture */
+    int top, left;     /* where a padded crop begins in the fitted picture, -pad .. pad */
     bool has_jitter, has_grey, has_blur, has_solarise, mirrored;
     int order[4];    /* of brightness 0, contrast 1, saturation 2, hue 3 */
     float values[4]; /* three factors, a shift in turns */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pure functions on 8-bit planes, with PIL's arithmetic: flip, colours, solarise,
+ * Pure functions on 8-bit planes, with PIL's arithmetic: shift, flip, colours, solarise,
  * normalise. Resizing is in resize.c, blurring in blur.c, the loops themselves in
  * pixel_rows_*.c. Nothing here draws a random number or knows a recipe. Invariant: the
  * same bytes as PIL for the same arguments; the golden test holds each of them against
@@ -53,6 +53,26 @@ enum sl_status sl_pixels_set_channels(struct sl_error *err, struct sl_arena *are
         memset(made.pixels + 3 * i, src[i], 3);
     }
     *image = made;
+    return SL_OK;
+}
+
+enum sl_status sl_pixels_shift(struct sl_error *err, struct sl_arena *arena,
+                               const struct sl_planes *src, int top, int left,
+                               struct sl_planes *dst)
+{
+    int64_t width = src->width, height = src->height;
+    int64_t from = left > 0 ? left : 0, to = left < 0 ? -(int64_t)left : 0;
+    int64_t n = width - from - to;
+    SL_TRY(sl_planes_alloc(err, arena, src->height, src->width, src->channels, dst));
+    for (int c = 0; c < src->channels; c++) {
+        memset(dst->at[c], 0, (size_t)n_pixels(src));
+        for (int64_t y = 0; y < height && n > 0; y++) {
+            if (y + top >= 0 && y + top < height) {
+                memcpy(dst->at[c] + y * width + to, src->at[c] + (y + top) * width + from,
+                       (size_t)n);
+            }
+        }
+    }
     return SL_OK;
 }
 

@@ -152,6 +152,9 @@ static void test_idle(void **state)
             "--stop-on-collapse");
     REFUSED(2, "--aug-blur-2 0.5", "-m", "supervised", "--aug-blur-2", "0.5");
     REFUSED(2, "--aug-solarise-2 0.5", "-m", "supervised", "--aug-solarise-2", "0.5");
+    REFUSED(2, "--crop-min 0.2: --aug padded", "--aug", "padded", "--crop-min", "0.2");
+    REFUSED(2, "--crop-pad 2: --aug mocov2", "--crop-pad", "2");
+    REFUSED(2, "--crop-pad 2: --aug none", "--aug", "none", "--crop-pad", "2");
     REFUSED(2, "--teachers full: --distill none", "--distill", "none", "--teachers",
             "full");
     REFUSED(2, "--distill-weight 0.3: --distill none", "--distill", "none",
@@ -184,6 +187,8 @@ static void test_idle_in_files(void **state)
         RUN("pretrain", "-o", "run", "--resume", "--distill-temp", "5", "-q"));
     cli_expect_done(RUN("plan", "--recipe", "slimclr-mocov3-300ep", "--distill", "none",
                         "--slow-start", "0"));
+    cli_expect_done(RUN("plan", "--recipe", "cifar10-moco", "--aug", "padded"));
+    cli_expect_done(RUN("plan", "--recipe", "cifar10-supervised", "--aug", "supervised"));
 }
 
 /* What a recipe or a file switches on, a word switches off, and the record says so. */
@@ -204,6 +209,21 @@ static void test_switch(void **state)
     expect_text("run/config.ini", "\nsnapshots = yes\n", true);
     json_t *plan = cli_json(RUN("plan", "--json=no", "--json=yes"));
     json_decref(plan);
+}
+
+/* The record of a run with padded crops holds the pad, and nothing of other crops. */
+static void test_padded(void **state)
+{
+    (void)state;
+    cli_expect_done(RUN("pretrain", CLI_DATA, CLI_NET, "-m", "supervised", "--steps", "2",
+                        "--aug", "padded", "-o", "run"));
+    expect_text("run/config.ini", "\naug = padded\n", true);
+    expect_text("run/config.ini", "\ncrop-pad = 2\n", true);
+    expect_text("run/config.ini", "\ncrop-min = auto\n", true);
+    expect_text("run/config.ini", "\naug-jitter = 0\n", true);
+    cli_expect_done(RUN("pretrain", "--config", "run/config.ini", "-o", "whole"));
+    cli_same_bytes("run/checkpoints/last.safetensors",
+                   "whole/checkpoints/last.safetensors");
 }
 
 /* Pictures without labels teach nothing to a classifier. */
@@ -264,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup(test_contradictions, fresh),
         cmocka_unit_test_setup(test_idle, fresh),
         cmocka_unit_test_setup(test_idle_in_files, fresh),
+        cmocka_unit_test_setup(test_padded, fresh),
         cmocka_unit_test_setup(test_switch, fresh),
         cmocka_unit_test_setup(test_no_labels, fresh),
         cmocka_unit_test_setup(test_defaults, fresh),

@@ -473,6 +473,27 @@ static void test_views_of_a_run(void **state)
     cli_expect_refused(RUN("views", "noise", "--config", "run/config.ini"), 2, "-o FILE");
 }
 
+/* Padded crops: no pad and no flip is the picture itself; a pad shows. */
+static void test_views_padded(void **state)
+{
+    (void)state;
+    if (!writes_png()) {
+        skip();
+    }
+#define PADDED(out, ...)                                                                 \
+    cli_expect_done(RUN("views", "noise", "-o", out, "--image-size", "32", __VA_ARGS__))
+    PADDED("a.png", "--aug", "none");
+    PADDED("b.png", "--aug", "padded", "--crop-pad", "0", "--aug-flip", "0");
+    cli_same_bytes("a.png", "b.png");
+    PADDED("b.png", "--aug", "padded", "--aug-flip", "0");
+    PADDED("c.png", "--aug", "padded", "--crop-pad", "4", "--aug-flip", "0");
+    cli_same_bytes("b.png", "c.png");
+    assert_true(cli_hash("a.png") != cli_hash("b.png"));
+    cli_expect_refused(RUN("views", "noise", "-o", "no.png", "--image-size", "32",
+                           "--aug", "padded", "--crop-pad", "32"),
+                       2, "--crop-pad 32: a view of 32 px");
+}
+
 static void test_views_refuses(void **state)
 {
     (void)state;
@@ -515,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_views_of_red),
         cmocka_unit_test(test_views_of_many),
         cmocka_unit_test(test_views_of_a_run),
+        cmocka_unit_test(test_views_padded),
         cmocka_unit_test(test_views_refuses),
     };
     return cmocka_run_group_tests(tests, make_faulty, NULL);

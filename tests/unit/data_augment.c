@@ -408,17 +408,19 @@ static void test_second_view(void **state)
 
 /* ---- whole views against torchvision ----------------------------------------------- */
 
-/* views.txt: FILE MAX SAMPLE VIEW a line: what torchvision makes of picture.ppm with the
+enum { VIEW_FLOATS_MOST = 32 * 32 * 3 };
+
+/* LISTING: FILE MAX SAMPLE VIEW a line: what torchvision makes of picture.ppm with the
  * numbers of that key (tools/golden_pixels.py draws them again in Python). */
-static void test_views_are_torchvisions(void **state)
+static int check_views(const char *listed, const struct sl_recipe *recipe)
 {
-    (void)state;
     char path[1024];
     unsigned char *listing = NULL;
     int64_t size = 0;
-    int n = 0;
+    int n = 0, floats = recipe->size * recipe->size * 3;
     struct sl_error err = {0};
-    kit_golden_path("views.txt", path, sizeof(path));
+    assert_true(floats <= VIEW_FLOATS_MOST);
+    kit_golden_path(listed, path, sizeof(path));
     assert_int_equal(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 16, &listing, &size),
                      SL_OK);
     for (char *line = (char *)listing, *next = NULL; *line != '\0'; line = next, n++) {
@@ -426,7 +428,7 @@ static void test_views_are_torchvisions(void **state)
         int most = 0, worst = 0;
         unsigned int sample = 0, view = 0;
         double sum = 0;
-        static float got[28 * 28 * 3];
+        static float got[VIEW_FLOATS_MOST];
         struct sl_arena *arena = kit_arena();
         struct sl_image image, want;
         next = strchr(line, '\n');
@@ -434,23 +436,105 @@ static void test_views_are_torchvisions(void **state)
         assert_int_equal(sscanf(line, "%63s %d %u %u", name, &most, &sample, &view), 4);
         kit_golden_image("picture.ppm", arena, &image);
         kit_golden_image(name, arena, &want);
-        struct sl_recipe recipe = recipe_of("mocov2", want.width);
-        recipe.blur_p = 0.5f;
-        recipe.solarise_p = 0.2f;
-        view_of(&recipe, &image, 5, 2, sample, view, arena, got);
-        for (int i = 0; i < 28 * 28 * 3; i++) {
+        assert_int_equal(want.width, recipe->size);
+        view_of(recipe, &image, 5, 2, sample, view, arena, got);
+        for (int i = 0; i < floats; i++) {
             int off = abs((int)lrintf(got[i]) - want.pixels[i]);
             worst = off > worst ? off : worst;
             sum += off;
         }
-        if (worst > most || sum / (28 * 28 * 3) > 0.5) {
+        if (worst > most || sum / floats > 0.5) {
             fail_msg("%s: %d levels off (%d allowed), %g in the mean (0.5 allowed)", name,
-                     worst, most, sum / (28 * 28 * 3));
+                     worst, most, sum / floats);
         }
         sl_arena_destroy(arena);
     }
-    assert_int_equal(n, 12);
     sl_heap_free(listing);
+    return n;
+}
+
+static void test_views_are_torchvisions(void **state)
+{
+    (void)state;
+    struct sl_recipe recipe = recipe_of("mocov2", 28), padded = recipe_of("padded", 32);
+    recipe.blur_p = 0.5f;
+    recipe.solarise_p = 0.2f;
+    assert_int_equal(check_views("views.txt", &recipe), 12);
+    assert_int_equal(check_views("padded.txt", &padded), 4);
+}
+
+/* ---- padded crops ------------------------------------------------------------------ */
+
+/* What is drawn is one of the 81 places of a picture of 32 px, each as often, and half of
+ * the views are mirrored, wherever they lie. */
+static void test_padded_places(void **state)
+{
+    (void)state;
+    int counts[9][9] = {{0}}, flips = 0, low_flips = 0, low = 0;
+    double chi = 0;
+    struct sl_recipe recipe = recipe_of("padded", 32);
+    assert_int_equal(recipe.crop_pad, 4);
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        struct sl_draw draw = draw_of(&recipe, 32, 32, i);
+        assert_in_range(draw.top + 4, 0, 8);
+        assert_in_range(draw.left + 4, 0, 8);
+        counts[draw.top + 4][draw.left + 4]++;
+        flips += draw.mirrored;
+        low += draw.left < 0;
+        low_flips += draw.left < 0 && draw.mirrored;
+        assert_false(draw.has_jitter || draw.has_grey || draw.has_blur ||
+                     draw.has_solarise);
+        assert_int_equal(draw.box.height * 100 + draw.box.width, 3232);
+    }
+    for (int place = 0; place < 81; place++) {
+        double expected = DRAWS / 81.0, off = counts[place / 9][place % 9] - expected;
+        chi += off * off / expected;
+    }
+    assert_true(chi < 124.8); /* 80 degrees of freedom, one in a thousand */
+    assert_share("flip", flips, DRAWS, 0.5);
+    assert_share("to the left and flip", low_flips, low, 0.5);
+    assert_int_equal(recipe_of("padded", 64).crop_pad, 8);
+    assert_int_equal(recipe_of("padded", 28).crop_pad, 4);
+}
+
+/* Every pixel of every view is the picture's at its place, or black beside it; a picture
+ * of another size is fitted first, whole. */
+static void test_padded_pixels(void **state)
+{
+    (void)state;
+    enum { SIZE = 8, PAD = 3 };
+    struct sl_arena *arena = kit_arena();
+    struct sl_image image = map_image(arena, SIZE, SIZE);
+    struct sl_image larger = map_image(arena, 20, 30);
+    struct sl_recipe recipe = recipe_of("padded", SIZE);
+    struct sl_planes fitted;
+    struct sl_error err = {0};
+    static float view[SIZE * SIZE * 3];
+    recipe.crop_pad = PAD;
+    recipe.flip_p = 0;
+    assert_int_equal(sl_pixels_resize(&err, arena, &larger, (struct sl_box){0, 0, 20, 30},
+                                      SIZE, SIZE, &fitted),
+                     SL_OK);
+    for (uint32_t key = 0; key < 200; key++) {
+        struct sl_draw draw = sl_draw_view(&recipe, SIZE, SIZE, 3, 0, key, 0);
+        struct sl_draw wide = sl_draw_view(&recipe, 20, 30, 3, 0, key, 0);
+        view_of(&recipe, key % 2 == 0 ? &image : &larger, 3, 0, key, 0, arena, view);
+        assert_int_equal(draw.top, wide.top);
+        assert_int_equal(draw.left, wide.left);
+        for (int i = 0; i < SIZE * SIZE; i++) {
+            int y = i / SIZE + draw.top, x = i % SIZE + draw.left;
+            bool inside = y >= 0 && y < SIZE && x >= 0 && x < SIZE;
+            int want[3] = {0};
+            for (int c = 0; c < 3 && inside; c++) {
+                const int place[3] = {x, y, 90};
+                want[c] = key % 2 == 0 ? place[c] : fitted.at[c][y * SIZE + x];
+            }
+            for (int c = 0; c < 3; c++) {
+                assert_int_equal(lrintf(view[3 * i + c] * 1000.0F), want[c] * 1000);
+            }
+        }
+    }
+    sl_arena_destroy(arena);
 }
 
 /* Short side to 8/7, then the centre; smaller sizes straight; the size itself untouched.
@@ -535,6 +619,8 @@ int main(void)
         cmocka_unit_test(test_draw_bounds),
         cmocka_unit_test(test_second_view),
         cmocka_unit_test(test_views_are_torchvisions),
+        cmocka_unit_test(test_padded_places),
+        cmocka_unit_test(test_padded_pixels),
         cmocka_unit_test(test_eval_views),
         cmocka_unit_test(test_sampler),
     };
