@@ -48,6 +48,24 @@ static inline struct sl_device kit_device(const char *name)
     return device;
 }
 
+static inline bool kit_has_backend(const char *name)
+{
+    for (int i = 0; sl_backend_name(i) != NULL; i++) {
+        if (strcmp(sl_backend_name(i), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Runs a check on each backend of this build. */
+static inline void kit_each_backend(void (*check)(const char *device))
+{
+    for (int i = 0; sl_backend_name(i) != NULL; i++) {
+        check(sl_backend_name(i));
+    }
+}
+
 static inline void *kit_alloc(const struct sl_device *device, size_t bytes)
 {
     struct sl_error err = {0};

@@ -95,22 +95,12 @@ static struct outcome train(enum sl_head_init head_init)
     return outcome;
 }
 
-static bool has_cpu(void)
-{
-    for (int i = 0; sl_backend_name(i) != NULL; i++) {
-        if (strcmp(sl_backend_name(i), "cpu") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Measured on this test: std 0.30 and loss 4.7 by the default, 0.012 by the published
  * start. */
 static void test_default_start_trains(void **state)
 {
     (void)state;
-    if (!has_cpu()) {
+    if (!kit_has_backend("cpu")) {
         skip();
     }
     struct outcome outcome = train(SL_HEAD_INIT_AUTO);
@@ -121,7 +111,7 @@ static void test_default_start_trains(void **state)
 static void test_published_start_collapses(void **state)
 {
     (void)state;
-    if (!has_cpu()) {
+    if (!kit_has_backend("cpu")) {
         skip();
     }
     struct outcome outcome = train(SL_HEAD_INIT_PAPER);

@@ -7,16 +7,9 @@
  * in method.c. Per tensor max|a-b| <= 1e-4 max|b| + 1e-6. And the derivative of the whole
  * objective along the gradient, by finite differences, is the gradient's length.
  */
-#include "learn/learn.h"
-#include "netkit.h"
+#include "stepkit.h"
 
-#include <math.h>
-#include <stdlib.h>
-
-enum { IMAGE = 8, DIM = 16, HIDDEN = 24, CLASSES = 5, BATCH = 8 };
-enum { STEPS = 3, SLOW_START = 1, TOTAL_STEPS = 4 };
-enum { PICTURES = BATCH * IMAGE * IMAGE * 3 };
-enum { SAMPLES = 64, STRIDE = 7919 }; /* of large tensors: see tools/golden.py */
+enum { IMAGE = 8, HIDDEN = 24 };
 
 struct golden_case {
     const char *method, *name;
@@ -42,25 +35,17 @@ static const struct golden_case cases[] = {
 
 /* ---- a run ------------------------------------------------------------------------- */
 
-struct run {
-    struct sl_device device;
-    struct sl_net *net;
-    struct sl_trainer *trainer;
-    struct sl_named_list state;
-    struct sl_step_numbers numbers[STEPS];
-};
-
 static struct sl_net *net_for(const struct sl_method_info *method)
 {
     struct sl_error err = {0};
     struct sl_net *net = NULL;
     const struct sl_resnet_config config = {
         .arch = "resnet8-b8",
-        .widths = kit_widths("1,0.75,0.5,0.25"),
+        .widths = kit_widths(golden_widths),
         .image_size = IMAGE,
         .channels = 3,
         .head = method->head,
-        .dim = method->has_labels ? CLASSES : DIM,
+        .dim = method->has_labels ? GOLDEN_CLASSES : GOLDEN_DIM,
         .hidden = HIDDEN,
     };
 
@@ -68,34 +53,19 @@ static struct sl_net *net_for(const struct sl_method_info *method)
     return net;
 }
 
-static void run_start(struct run *run, const char *device, const struct golden_case *c,
-                      uint64_t seed, bool differences)
+static void start(struct golden_run *run, const char *device, const struct golden_case *c,
+                  uint64_t seed, bool differences)
 {
-    struct sl_error err = {0};
-    const struct sl_method *method = sl_method_find(c->method);
+    struct sl_trainer_config config = golden_config(c->method, seed);
+    struct sl_net *net = net_for(sl_method_info(config.method));
 
-    memset(run, 0, sizeof *run);
-    run->device = kit_device(device);
-    run->net = net_for(sl_method_info(method));
-    struct sl_trainer_config config = {
-        .method = method,
-        .batch = BATCH,
-        .seed = seed,
-        .total_steps = TOTAL_STEPS,
-        .slow_start_step = SLOW_START,
-        .lr = {.schedule = SL_LR_COSINE,
-               .peak = 0.02,
-               .second_peak = 0.016,
-               .second_from = SLOW_START,
-               .total_steps = TOTAL_STEPS},
-        .optim = {.momentum = 0.9, .weight_decay = 5e-4},
-        .ema_momentum = 0.9,
-        .ema_cosine = true,
-        .temperature = 0.5,
-        .distill = c->distill,
-        .distill_weight = c->alpha,
-        .distill_temperature = c->tau,
-    };
+    config.lr.peak = 0.02;
+    config.lr.second_peak = 0.016;
+    config.ema_cosine = true;
+    config.temperature = 0.5;
+    config.distill = c->distill;
+    config.distill_weight = c->alpha;
+    config.distill_temperature = c->tau;
     if (differences) {
         /* Keys that do not move with the parameters, and nothing but the gradient in the
          * slots. */
@@ -103,104 +73,16 @@ static void run_start(struct run *run, const char *device, const struct golden_c
         config.slow_start_step = 0;
         config.optim.weight_decay = 0.0;
     }
-    sl_width_weights_of(SL_WEIGHTS_DOMINANT, &run->net->widths, config.width_weights);
-    kit_ok(sl_trainer_create(&err, &config, run->net, &run->device, &run->trainer), &err);
-    kit_ok(sl_trainer_state(&err, run->trainer, &run->state), &err);
-}
-
-static void run_end(struct run *run)
-{
-    sl_named_finish(&run->state);
-    sl_trainer_destroy(run->trainer);
-    sl_net_destroy(run->net);
-    sl_device_close(&run->device);
-}
-
-static void run_steps(struct run *run, uint64_t seed, int n)
-{
-    static float views[2][PICTURES];
-    struct sl_error err = {0};
-    int32_t labels[BATCH];
-
-    for (int step = 0; step < n; step++) {
-        for (uint32_t view = 0; view < 2; view++) {
-            sl_rng_fill_normal(seed, SL_RNG_TEST, 2 * (uint32_t)step + view, 1.0f,
-                               PICTURES, views[view]);
-        }
-        for (int i = 0; i < BATCH; i++) {
-            labels[i] = (3 * i + step) % CLASSES;
-        }
-        const struct sl_batch batch = {
-            .views = {views[0], views[1]}, .labels = labels, .rows = BATCH, .step = step};
-        kit_ok(sl_trainer_step(&err, run->trainer, &batch, &run->numbers[step]), &err);
-    }
+    sl_width_weights_of(SL_WEIGHTS_DOMINANT, &net->widths, config.width_weights);
+    golden_start(run, device, net, &config);
 }
 
 /* ---- the comparison ---------------------------------------------------------------- */
 
-static char *read_golden(const char *name, int64_t *size)
-{
-    struct sl_error err = {0};
-    const char *source = getenv("SLIMCLR_SOURCE");
-    unsigned char *bytes;
-    char path[512];
-
-    snprintf(path, sizeof path, "%s/tests/golden/%s", source == NULL ? "." : source,
-             name);
-    kit_ok(sl_file_read(&err, SL_ERROR_DATA, path, 1 << 20, &bytes, size), &err);
-    return (char *)bytes;
-}
-
-/* What of a tensor of the state the file holds: all of it, or samples. */
-static int get_state(const struct run *run, const char *name, int64_t count, float *ours)
-{
-    const struct sl_named *item = sl_named_find(&run->state, name);
-
-    if (item == NULL) {
-        fail_msg("the trainer's state has no \"%s\"", name);
-        return 0;
-    }
-    assert_int_equal(sl_tensor_count(&item->tensor), count);
-    int n = count > SAMPLES ? SAMPLES : (int)count;
-    for (int i = 0; i < n; i++) {
-        int64_t at = count > SAMPLES ? (int64_t)i * STRIDE % count : i;
-        run->device.table->get(run->device.state, &ours[i],
-                               (const float *)item->tensor.data + at, sizeof *ours);
-    }
-    return n;
-}
-
-/* The values of ours that a golden name stands for; gives their number. */
-static int find_ours(const struct run *run, const char *name, int64_t count, float *ours)
-{
-    int step, used = 0;
-
-    if (sscanf(name, "step%d.%n", &step, &used) != 1 || used == 0) {
-        return get_state(run, name, count, ours);
-    }
-    const struct sl_step_numbers *numbers = &run->numbers[step];
-    const char *what = name + used;
-    if (strcmp(what, "total") == 0) {
-        ours[0] = (float)numbers->loss;
-        return 1;
-    }
-    assert_int_equal(count, run->net->widths.n);
-    for (int i = 0; i < count; i++) {
-        const struct sl_width_numbers *width = &numbers->width[i];
-        ours[i] = (float)(strcmp(what, "loss") == 0           ? width->loss
-                          : strcmp(what, "distill") == 0      ? width->distill
-                          : strcmp(what, "contrast_acc") == 0 ? width->contrast_acc
-                          : strcmp(what, "emb_std") == 0      ? width->emb_std
-                          : strcmp(what, "grad_norm") == 0    ? width->grad_norm
-                                                              : NAN);
-    }
-    return (int)count;
-}
-
 /* All parameters and statistics; of a target those that are ever used. */
-static int tensors_expected(const struct run *run)
+static int tensors_expected(const struct golden_run *run)
 {
-    int n = STEPS * 6;
+    int n = GOLDEN_STEPS * 6;
 
     for (int i = 0; i < run->state.n; i++) {
         const char *name = run->state.items[i].name;
@@ -215,49 +97,23 @@ static int tensors_expected(const struct run *run)
 
 static void compare_case(const char *device, const struct golden_case *c)
 {
-    struct run run;
-    char file[64], text[64], name[SL_NAME_MAX];
-    float golden[SAMPLES], ours[SAMPLES];
+    struct golden_run run;
+    char file[64], text[64], where[80];
     int64_t size, names_size;
-    double worst = 0;
-    int n_tensors = 0;
+    float seed;
 
     snprintf(file, sizeof file, "%s-%s.bin", c->method, c->name);
     snprintf(text, sizeof text, "%s.txt", c->method);
-    char *names = read_golden(text, &names_size);
-    char *bytes = read_golden(file, &size);
-    const char *at = bytes;
-    memcpy(golden, at, sizeof *golden);
-    at += sizeof *golden;
-    const uint64_t seed = (uint64_t)golden[0];
-    run_start(&run, device, c, seed, false);
-    run_steps(&run, seed, STEPS);
-    for (const char *line = names; *line != '\0'; line = strchr(line, '\n') + 1) {
-        int count;
-        assert_int_equal(sscanf(line, "%127s %d", name, &count), 2);
-        int n = find_ours(&run, name, count, ours);
-        assert_true(at + (size_t)n * sizeof *golden <= bytes + size);
-        memcpy(golden, at, (size_t)n * sizeof *golden);
-        at += (size_t)n * sizeof *golden;
-        double largest = 0, difference = 0;
-        for (int i = 0; i < n; i++) {
-            largest = fmax(largest, fabs((double)golden[i]));
-            double d = fabs((double)golden[i] - ours[i]);
-            difference = d <= difference ? difference : d; /* a NaN sticks */
-        }
-        double tolerance = 1e-4 * largest + 1e-6;
-        if (!(difference <= tolerance)) {
-            fail_msg("%s on %s: %s differs by %g, allowed is %g", file, device, name,
-                     difference, tolerance);
-        }
-        worst = fmax(worst, difference / tolerance);
-        n_tensors++;
-    }
-    assert_ptr_equal(at, bytes + size);
-    assert_int_equal(n_tensors, tensors_expected(&run));
-    print_message("%s on %s: %d tensors, worst at %.2f of the tolerance\n", file, device,
-                  n_tensors, worst);
-    run_end(&run);
+    snprintf(where, sizeof where, "%s on %s", file, device);
+    char *names = golden_read(text, &names_size);
+    char *bytes = golden_read(file, &size);
+    memcpy(&seed, bytes, sizeof seed);
+    start(&run, device, c, (uint64_t)seed, false);
+    golden_steps(&run, GOLDEN_STEPS);
+    int n = golden_hold(&run, GOLDEN_SAMPLED, where, names, bytes + sizeof seed,
+                        bytes + size);
+    assert_int_equal(n, tensors_expected(&run));
+    golden_end(&run);
     sl_heap_free(names);
     sl_heap_free(bytes);
 }
@@ -278,13 +134,10 @@ static void test_golden_ref(void **state)
 static void test_golden_cpu(void **state)
 {
     (void)state;
-    for (int i = 0; sl_backend_name(i) != NULL; i++) {
-        if (strcmp(sl_backend_name(i), "cpu") == 0) {
-            compare_all("cpu");
-            return;
-        }
+    if (!kit_has_backend("cpu")) {
+        skip();
     }
-    skip();
+    compare_all("cpu");
 }
 
 /* ---- finite differences ------------------------------------------------------------ */
@@ -295,14 +148,14 @@ static double objective_at(const struct golden_case *c, const float *direction,
                            double step, float *gradient)
 {
     const uint64_t seed = 4;
-    struct run run;
+    struct golden_run run;
 
-    run_start(&run, "ref", c, seed, true);
+    start(&run, "ref", c, seed, true);
     float *weight = sl_trainer_params(run.trainer)->weight;
     for (int64_t i = 0; direction != NULL && i < run.net->total; i++) {
         weight[i] = (float)((double)weight[i] + step * (double)direction[i]);
     }
-    run_steps(&run, seed, 1);
+    golden_steps(&run, 1);
     const struct sl_net *net = run.net;
     for (int i = 0; gradient != NULL && i < net->n_params; i++) {
         char name[SL_NAME_MAX + 8];
@@ -313,7 +166,7 @@ static double objective_at(const struct golden_case *c, const float *direction,
                (size_t)net->params[i].count * sizeof *gradient);
     }
     double loss = run.numbers[0].loss;
-    run_end(&run);
+    golden_end(&run);
     return loss;
 }
 

@@ -236,9 +236,7 @@ static void check_step(const char *device_name)
 static void test_step(void **state)
 {
     (void)state;
-    for (int i = 0; sl_backend_name(i) != NULL; i++) {
-        check_step(sl_backend_name(i));
-    }
+    kit_each_backend(check_step);
 }
 
 /* ---- fewer widths ------------------------------------------------------------------ */

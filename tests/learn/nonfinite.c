@@ -57,9 +57,7 @@ static void check_nothing_is_updated(const char *device)
 static void test_nothing_is_updated(void **state)
 {
     (void)state;
-    for (int i = 0; sl_backend_name(i) != NULL; i++) {
-        check_nothing_is_updated(sl_backend_name(i));
-    }
+    kit_each_backend(check_nothing_is_updated);
 }
 
 /* A parameter that is not finite is named, by the first width that has it. */

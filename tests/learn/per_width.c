@@ -5,132 +5,36 @@
  * and what looks on: measuring gradients changes no bit, a restored trainer goes on with
  * the same ones, and the watcher is called after each width.
  */
-#include "goldenkit.h"
+#include "stepkit.h"
 #include "trainkit.h"
-
-enum { SEED = 8, IMAGE = 16, DIM = 16, BATCH = 8, QUEUE = 16, STEPS = 3 };
-enum { PICTURES = BATCH * IMAGE * IMAGE * 3 };
-
-static const char *const four = "1,0.75,0.5,0.25";
 
 /* ---- against PyTorch --------------------------------------------------------------- */
 
-struct run {
-    struct sl_device device;
-    struct sl_net *net;
-    struct sl_trainer *trainer;
-    struct sl_named_list state;
-    struct sl_step_numbers numbers[STEPS];
-    float keys[STEPS][BATCH * DIM];
-};
-
-static void get_state(const struct run *run, const char *name, int64_t count,
-                      float *values)
-{
-    const struct sl_named *item = sl_named_find(&run->state, name);
-    if (item == NULL) {
-        fail_msg("the trainer's state has no \"%s\"", name);
-        return;
-    }
-    assert_int_equal(sl_tensor_count(&item->tensor), count);
-    run->device.table->get(run->device.state, values, item->tensor.data,
-                           (size_t)count * sizeof *values);
-}
-
-static void run_steps(struct run *run)
-{
-    static float views[2][PICTURES];
-    struct sl_error err = {0};
-    float queue[QUEUE * DIM];
-    for (int step = 0; step < STEPS; step++) {
-        for (uint32_t view = 0; view < 2; view++) {
-            sl_rng_fill_normal(SEED, SL_RNG_TEST, 2 * (uint32_t)step + view, 1.0f,
-                               PICTURES, views[view]);
-        }
-        const struct sl_batch batch = {
-            .views = {views[0], views[1]}, .rows = BATCH, .step = step};
-        kit_ok(sl_trainer_step(&err, run->trainer, &batch, &run->numbers[step]), &err);
-        get_state(run, "queue", QUEUE * DIM, queue);
-        memcpy(run->keys[step], queue + step * BATCH % QUEUE * DIM,
-               sizeof run->keys[step]);
-    }
-}
-
-/* The value of ours that a golden name stands for. */
-static void find_ours(const struct run *run, const char *name, int64_t count, float *ours)
-{
-    int step, used = 0;
-    if (sscanf(name, "step%d.%n", &step, &used) != 1 || used == 0) {
-        get_state(run, name, count, ours);
-        return;
-    }
-    const struct sl_step_numbers *numbers = &run->numbers[step];
-    const char *what = name + used;
-    if (strcmp(what, "keys") == 0) {
-        assert_int_equal(count, BATCH * DIM);
-        memcpy(ours, run->keys[step], sizeof run->keys[step]);
-    } else if (strcmp(what, "total") == 0) {
-        ours[0] = (float)numbers->loss;
-    } else {
-        assert_int_equal(count, run->net->widths.n);
-        for (int i = 0; i < count; i++) {
-            const struct sl_width_numbers *width = &numbers->width[i];
-            ours[i] = (float)(strcmp(what, "loss") == 0           ? width->loss
-                              : strcmp(what, "contrast_acc") == 0 ? width->contrast_acc
-                              : strcmp(what, "emb_std") == 0      ? width->emb_std
-                              : strcmp(what, "grad_norm") == 0    ? width->grad_norm
-                                                                  : NAN);
-        }
-    }
-}
-
 static void compare(const char *device)
 {
-    enum { LARGEST = 32 * 32 * 9 };
-    static float golden[LARGEST], ours[LARGEST];
-    struct run run = {.device = kit_device(device)};
-    struct sl_error err = {0};
+    struct golden_run run;
     int64_t size, names_size;
-    char name[SL_NAME_MAX];
-    double worst = 0;
-    int n_tensors = 0;
     char *names = golden_read("per-width.txt", &names_size);
     char *bytes = golden_read("per-width.bin", &size);
-    run.net = kit_resnet("resnet8-b8", four, IMAGE, SL_HEAD_LINEAR, DIM);
-    struct sl_trainer_config config = tiny_config();
-    config.batch = BATCH;
-    config.seed = SEED;
-    config.total_steps = config.lr.total_steps = 4;
-    config.slow_start_step = config.lr.second_from = 1;
+    struct sl_trainer_config config = golden_config("mocov2", 8);
+    config.lr.peak = 0.05;
     config.lr.second_peak = 0.04;
-    config.queue = QUEUE;
+    config.queue = GOLDEN_QUEUE;
+    config.temperature = 0.2;
+    config.bn_splits = 1;
     config.distill = SL_DISTILL_NONE;
     config.update = SL_UPDATE_PER_WIDTH;
     static const double weights[4] = {1, 0.5, 0, 1};
     memcpy(config.width_weights, weights, sizeof weights);
-    kit_ok(sl_trainer_create(&err, &config, run.net, &run.device, &run.trainer), &err);
-    kit_ok(sl_trainer_state(&err, run.trainer, &run.state), &err);
-    run_steps(&run);
-    const char *at = bytes;
-    for (const char *line = names; *line != '\0'; line = strchr(line, '\n') + 1) {
-        int count;
-        assert_int_equal(sscanf(line, "%127s %d", name, &count), 2);
-        assert_in_range(count, 1, LARGEST);
-        at = golden_tensor(at, count, golden);
-        find_ours(&run, name, count, ours);
-        worst = fmax(worst, golden_compare(device, name, count, golden, ours));
-        n_tensors++;
-    }
-    assert_ptr_equal(at, bytes + size);
+    golden_start(&run, device,
+                 kit_resnet("resnet8-b8", golden_widths, 16, SL_HEAD_LINEAR, GOLDEN_DIM),
+                 &config);
+    golden_steps(&run, GOLDEN_STEPS);
+    int n = golden_hold(&run, GOLDEN_WHOLE, device, names, bytes, bytes + size);
     /* Parameters and slots, statistics, the queue, and six of each step. */
-    assert_int_equal(n_tensors,
-                     2 * run.net->n_params + 2 * run.net->n_norms * 4 + 1 + STEPS * 6);
-    print_message("%s: %d tensors, worst at %.2f of the tolerance\n", device, n_tensors,
-                  worst);
-    sl_named_finish(&run.state);
-    sl_trainer_destroy(run.trainer);
-    sl_net_destroy(run.net);
-    sl_device_close(&run.device);
+    assert_int_equal(n, 2 * run.net->n_params + 2 * run.net->n_norms * 4 + 1 +
+                            GOLDEN_STEPS * 6);
+    golden_end(&run);
     sl_heap_free(names);
     sl_heap_free(bytes);
 }
@@ -138,9 +42,7 @@ static void compare(const char *device)
 static void test_golden(void **state)
 {
     (void)state;
-    for (int i = 0; sl_backend_name(i) != NULL; i++) {
-        compare(sl_backend_name(i));
-    }
+    kit_each_backend(compare);
 }
 
 /* ---- who looks on ------------------------------------------------------------------ */
@@ -150,9 +52,9 @@ static void check_measured(const char *device, enum sl_update update)
     struct sl_trainer_config config = tiny_config();
     config.update = update;
     config.slow_start_step = 1;
-    struct tiny *plain = tiny_start(device, four, &config);
+    struct tiny *plain = tiny_start(device, golden_widths, &config);
     config.grad_every = 2;
-    struct tiny *measured = tiny_start(device, four, &config);
+    struct tiny *measured = tiny_start(device, golden_widths, &config);
     assert_true(sl_trainer_memory(measured->trainer).measure > 0);
     for (int step = 0; step < 4; step++) {
         (void)tiny_step(plain);
@@ -191,8 +93,8 @@ static void test_restored(void **state)
     config.update = SL_UPDATE_PER_WIDTH;
     config.slow_start_step = 2;
     for (int stop = 1; stop < 4; stop++) {
-        struct tiny *whole = tiny_start("ref", four, &config);
-        struct tiny *later = tiny_start("ref", four, &config);
+        struct tiny *whole = tiny_start("ref", golden_widths, &config);
+        struct tiny *later = tiny_start("ref", golden_widths, &config);
         for (int step = 0; step < stop; step++) {
             (void)tiny_step(whole);
         }

@@ -12,14 +12,6 @@
 
 static const char *const four = "1,0.75,0.5,0.25";
 
-/* Runs a check on each backend there is. */
-static void on_each_backend(void (*check)(const char *device))
-{
-    for (int i = 0; sl_backend_name(i) != NULL; i++) {
-        check(sl_backend_name(i));
-    }
-}
-
 /* ---- 3: gradients of widths add up ------------------------------------------------- */
 
 /* From zero slots and without decay, one step leaves the gradient in the slots. */
@@ -103,7 +95,7 @@ static void check_gradient_sum(const char *device)
 static void test_gradient_sum(void **state)
 {
     (void)state;
-    on_each_backend(check_gradient_sum);
+    kit_each_backend(check_gradient_sum);
 }
 
 /* ---- 5: slow start ----------------------------------------------------------------- */
@@ -169,7 +161,7 @@ static void check_slow_start(const char *device)
 static void test_slow_start(void **state)
 {
     (void)state;
-    on_each_backend(check_slow_start);
+    kit_each_backend(check_slow_start);
 }
 
 /* A narrow width that joins late starts its momentum at its first gradient: v = g + wd p.
@@ -243,7 +235,7 @@ static void check_queue(const char *device)
 static void test_queue(void **state)
 {
     (void)state;
-    on_each_backend(check_queue);
+    kit_each_backend(check_queue);
 }
 
 /* With both views equal and a fresh target, key i is query i, so the positive is exactly
@@ -269,7 +261,7 @@ static void check_own_keys(const char *device)
 static void test_own_keys_are_no_negatives(void **state)
 {
     (void)state;
-    on_each_backend(check_own_keys);
+    kit_each_backend(check_own_keys);
 }
 
 static void expect_refused(struct sl_trainer_config config, const char *word)
@@ -411,7 +403,7 @@ static void check_no_allocation(const char *device)
 static void test_no_allocation(void **state)
 {
     (void)state;
-    on_each_backend(check_no_allocation);
+    kit_each_backend(check_no_allocation);
 }
 
 static void check_reuse(const char *device)
@@ -440,7 +432,7 @@ static void check_reuse(const char *device)
 static void test_reuse(void **state)
 {
     (void)state;
-    on_each_backend(check_reuse);
+    kit_each_backend(check_reuse);
 }
 
 static void check_restore_with(const char *device, const struct sl_optim_config *optim)
@@ -496,7 +488,7 @@ static void check_restore(const char *device)
 static void test_restore(void **state)
 {
     (void)state;
-    on_each_backend(check_restore);
+    kit_each_backend(check_restore);
 }
 
 static void test_restore_checks(void **state)
