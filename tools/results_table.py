@@ -3,51 +3,145 @@
 """Prints the tables of docs/results.md from the runs of tools/cifar10_runs.sh.
 
     tools/results_table.py runs/cifar10
+
+Of several seeds: the mean, and in brackets each seed's figure.
 """
 import json
+import math
 import pathlib
+import statistics
 import sys
 
-NAMES = ["untrained", "full", "naive", "no-slow-start", "no-distillation", "no-reweighting"]
+CURES = ["untrained", "single", "vanilla", "full", "no-slow-start", "no-distillation",
+         "no-reweighting"]
+FRAMEWORKS = ["mocov3-untrained", "mocov3", "simclr-untrained", "simclr"]
+PUBLISHED = ["moco-1,1", "moco-1,0", "supervised-1,1", "supervised-1,0"]
+WIDTHS = (1.0, 0.75, 0.5, 0.25)
 
 
-def load(run, kind):
-    path = run / "eval" / f"{kind}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+def runs_of(base, name):
+    return sorted(base.glob(f"{name}-s[0-9]*/"), key=lambda run: run.name)
 
 
-def table(title, runs, kind, key, before):
-    widths = [row["width"] for row in before["results"]]
-    print(f"\n{title}\n")
-    print("| run | " + " | ".join(f"{w:.2f}" for w in widths) + " |")
-    print("| --- |" + " ---: |" * len(widths))
-    for name, run in runs:
-        result = load(run, kind)
-        if result is None:
+def seeds(values, form="{:.1f}"):
+    """The mean, and the figures it is of where there are several."""
+    mean = form.format(statistics.fmean(values))
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({', '.join(form.format(v) for v in values)})"
+
+
+def table(base, title, kind, key, names, widths=WIDTHS):
+    rows = []
+    for name in names:
+        cells = []
+        for width in widths:
+            values = [100 * row[key] for run in runs_of(base, name)
+                      if (run / "eval" / f"{kind}.json").exists()
+                      for row in json.loads((run / "eval" / f"{kind}.json").read_text())["results"]
+                      if row["width"] == width and key in row]
+            cells.append(seeds(values) if values else "")
+        if any(cells):
+            rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    if rows:
+        print(f"\n{title}\n")
+        print("| run | " + " | ".join(f"{w:.2f}" for w in widths) + " |")
+        print("| --- |" + " ---: |" * len(widths))
+        print("\n".join(rows))
+
+
+def joined(run):
+    """The records of the gradient diagnostics once all widths train."""
+    path = run / "graddiag.jsonl"
+    if not path.exists():
+        return []
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [r for r in records if r["active"] == len(r["widths"])]
+
+
+def gradients(base):
+    print("\nGradients once all widths train: median (range) of the records of all seeds\n")
+    print("| run | ratio A | ratio B | share of the full width in ring 1 (narrowest) "
+          "| cosine 1.00, 0.25 | cosine 0.50, 0.25 |")
+    print("| --- |" + " ---: |" * 5)
+    pick = {
+        "ratio_a": lambda r: r["published"]["ratio_a"],
+        "ratio_b": lambda r: r["published"]["ratio_b"],
+        "share": lambda r: r["total"]["ring_share"][0][-1],
+        "far": lambda r: r["total"]["cosine"][0][-1],
+        "near": lambda r: r["total"]["cosine"][-2][-1],
+    }
+    for name in CURES:
+        records = [r for run in runs_of(base, name) for r in joined(run)]
+        if not records:
             continue
         cells = []
-        for row, start in zip(result["results"], before["results"]):
-            gain = 100 * (row[key] - start[key])
-            text = f"{100 * row[key]:.1f}"
-            cells.append(text if name == "untrained" else f"{text} ({gain:+.1f})")
+        for get in pick.values():
+            values = [v for v in map(get, records) if v is not None]
+            cells.append(f"{statistics.median(values):.2f} "
+                         f"({min(values):.2f}..{max(values):.2f})")
         print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def scatter(base):
+    """How far the last layer's gradients of a run spread around their mean direction."""
+    import array
+    print("\nDirection of the last layer's gradient, all widths training: length of the mean "
+          "over the mean length\n(1: always the same way; 0: every way), by seed\n")
+    for name in CURES:
+        found = []
+        for run in runs_of(base, name):
+            path = run / "graddiag_head.f32"
+            records = joined(run)
+            if not path.exists() or not records:
+                continue
+            every = [json.loads(line) for line in
+                     (run / "graddiag.jsonl").read_text().splitlines()]
+            size = every[0]["head"]["values"]
+            values = array.array("f", path.read_bytes())
+            total, length = [0.0] * size, 0.0
+            for k, r in enumerate(every):
+                if r["active"] < len(r["widths"]):
+                    continue
+                part = values[k * size:(k + 1) * size]
+                length += math.sqrt(sum(v * v for v in part))
+                total = [t + v for t, v in zip(total, part)]
+            found.append(math.sqrt(sum(t * t for t in total)) / length)
+        if found:
+            print(f"- {name}: {seeds(found, '{:.2f}')}")
+
+
+def probes(base):
+    for name in ("vanilla", "full"):
+        for run in runs_of(base, name):
+            path = run / "analyse" / "probes.json"
+            if path.exists():
+                print(f"\n{run.name}: {path.read_text().strip()}")
 
 
 def main():
     base = pathlib.Path(sys.argv[1])
-    runs = [(name, base / name) for name in NAMES]
-    knn, linear = load(base / "untrained", "knn"), load(base / "untrained", "linear")
-    table("kNN top-1 (%), gain over untrained in brackets", runs, "knn", "acc1", knn)
-    table("Linear probe, one private classifier a width (switchable), top-1 (%)", runs,
-          "linear", "acc1", linear)
-    table("Linear probe, one shared sliced classifier (slimmable), top-1 (%)", runs, "linear",
-          "slim_acc1", linear)
-    print(f"\nRaw pixels: kNN {100 * knn['raw_acc1']:.1f} %, "
-          f"mean-centred {100 * knn['raw_centred_acc1']:.1f} %.")
-    for name, run in runs[1:]:
-        state = base / f"{name}.state"
-        if state.exists():
-            print(f"{name}: {state.read_text().split()[1]} s of training")
+    table(base, "kNN top-1 (%)", "knn", "acc1", CURES)
+    table(base, "Linear probe, one private classifier a width (switchable), top-1 (%)",
+          "linear", "acc1", CURES)
+    table(base, "Linear probe, one shared sliced classifier (slimmable), top-1 (%)", "linear",
+          "slim_acc1", CURES)
+    gradients(base)
+    scatter(base)
+    table(base, "Frameworks: kNN top-1 (%)", "knn", "acc1", FRAMEWORKS)
+    table(base, "Published settings: kNN top-1 (%)", "knn", "acc1", PUBLISHED, (1.0, 0.5))
+    table(base, "Published settings: linear probe, top-1 (%)", "linear", "acc1", PUBLISHED,
+          (1.0, 0.5))
+    table(base, "One update a width: kNN top-1 (%) on the head's embedding", "knn", "acc1",
+          ["path"], (1.0, 0.5))
+    for run in runs_of(base, "untrained")[:1]:
+        knn = json.loads((run / "eval" / "knn.json").read_text())
+        print(f"\nRaw pixels: kNN {100 * knn['raw_acc1']:.1f} %, "
+              f"mean-centred {100 * knn['raw_centred_acc1']:.1f} %.")
+    probes(base)
+    print()
+    for state in sorted(base.glob("*.seconds")):
+        print(f"{state.stem}: {state.read_text().strip()} s of training")
 
 
 main()

@@ -20,8 +20,8 @@ void api_say_uneven(const struct sl_net *net, const char *arch)
     sl_multiplier_text(net->widths.at[width], text, sizeof text);
     sl_log(
         SL_LOG_INFO,
-        "note:   %s at width %s has %d channels in %s: not a multiple of 8, so it runs "
-        "slower than its size promises",
+        "note:   %s at width %s has %d channels in %s: not a multiple of 8, which many "
+        "devices run slower than its size promises",
         arch, text, net->axes[axis].span[width].count, net->axes[axis].name);
 }
 
