@@ -67,6 +67,12 @@ def hue(image, shift):
     return Image.merge("HSV", (Image.fromarray(turned), s, v)).convert("RGB")
 
 
+def light(image, levels):
+    """Lighting as published: added to every pixel, and cut off where it becomes bytes."""
+    lit = np.asarray(image).astype(np.float64) + np.array(levels, np.float32).astype(np.float64)
+    return Image.fromarray(np.trunc(lit).clip(0, 255).astype(np.uint8))
+
+
 def pixel_cases(image):
     f = np.float32
     shrink, grow, tall = (3, 5, 20, 26), (6, 4, 7, 9), (1, 10, 22, 5)
@@ -87,6 +93,8 @@ def pixel_cases(image):
             ImageFilter.GaussianBlur(float(f(radius))))
     yield "grey", 0, "grey", image.convert("L").convert("RGB")
     yield "solarise", 0, "solarise 128", ImageOps.solarize(image, 128)
+    for name, levels in (("light", (-0.0124, 0.0131, -0.0002)), ("light-far", (60.5, -120.25, -1))):
+        yield name, 0, "light " + " ".join(map(str, levels)), light(image, levels)
     yield "flip", 0, "flip", image.transpose(Image.FLIP_LEFT_RIGHT)
 
 

@@ -145,6 +145,10 @@ static const struct sl_key training_keys[] = {
     {.name = "aug-solarise", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 1, .auto_ok = true, .argument = "P",
      .help = "Probability of solarising."},
+    {.name = "aug-lighting", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 255, .auto_ok = true, .argument = "X",
+     .help = "Strength of PCA lighting, in grey levels; supervised has the published "
+             "0.1."},
     {.name = "aug-blur-2", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
      .auto_ok = true, .argument = "P",
      .help = "Probability of blur in the second view; auto = aug-blur, or mocov3's own."},

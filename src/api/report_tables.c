@@ -27,7 +27,8 @@ static const struct {
       "warmup-epochs", "lr-schedule", "seed"}},
     {"Pictures",
      {"limit", "aug", "crop-min", "crop-pad", "aug-jitter", "aug-grey", "aug-blur",
-      "aug-solarise", "aug-blur-2", "aug-solarise-2", "aug-flip", "mean", "std"}},
+      "aug-solarise", "aug-blur-2", "aug-solarise-2", "aug-lighting", "aug-flip", "mean",
+      "std"}},
 };
 
 /* Lists may break behind their commas. */

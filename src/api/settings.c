@@ -332,6 +332,7 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
         {"aug-saturation", &recipe->saturation}, {"aug-hue", &recipe->hue},
         {"aug-grey", &recipe->grey_p},           {"aug-blur", &recipe->blur_p},
         {"aug-solarise", &recipe->solarise_p},   {"aug-flip", &recipe->flip_p},
+        {"aug-lighting", &recipe->lighting},
     };
     /* A padded crop has no use for the first. */
     for (int i = recipe->padded ? 1 : 0; i < SL_COUNT(fields); i++) {

@@ -216,6 +216,8 @@ struct sl_rng {
 };
 struct sl_rng sl_rng_at(uint64_t seed, uint32_t stream, uint32_t a, uint32_t b);
 uint32_t sl_rng_u32(struct sl_rng *rng);
+/* Standard normal, from exactly two u32. */
+double sl_rng_normal(struct sl_rng *rng);
 /* 24-bit uniform in [0, 1): (u32 >> 8) * 2^-24, exact in float. */
 float sl_rng_uniform(struct sl_rng *rng);
 /* Uniform in [low, high), computed in double from one u32: low + (high-low) * u32 *

@@ -106,6 +106,14 @@ static void normal_pair(uint32_t x, uint32_t y, double z[2])
     z[1] = radius * sin(two_pi * v);
 }
 
+double sl_rng_normal(struct sl_rng *rng)
+{
+    double z[2];
+    uint32_t x = sl_rng_u32(rng);
+    normal_pair(x, sl_rng_u32(rng), z);
+    return z[0];
+}
+
 void sl_rng_fill_normal(uint64_t seed, uint32_t stream, uint32_t a, float scale,
                         int64_t n, float *dst)
 {

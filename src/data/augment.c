@@ -2,7 +2,7 @@
 /*
  * One picture and one random key become one view. A recipe is a record of parameters; the
  * order of the steps is fixed: crop (random resized, or padded), colour jitter,
- * greyscale, blur, solarise, flip, normalise, with torchvision's semantics.
+ * greyscale, blur, solarise, lighting, flip, normalise, with torchvision's semantics.
  *
  * Random numbers of a view, in this order, whether or not a step applies (u = one 32-bit
  * number):
@@ -14,6 +14,7 @@
  *   blur            1 u apply, 1 u radius
  *   solarise        1 u
  *   flip            1 u
+ *   lighting        6 u; last, so that nobody misses them where it is off
  * Invariant: a view is a function of (recipe, picture, seed, epoch, sample, view) alone.
  */
 #include "data/data_int.h"
@@ -35,18 +36,48 @@ static const struct method_recipe {
     const char *name;
     float crop_min, jitter_p, strengths[4], grey_p; /* brightness … hue */
     float blur_p[2], solarise_p[2];                 /* of the first and second view */
+    float lighting;
 } method_recipes[] = {
-    {"mocov2", 0.2F, 0.8F, {0.4F, 0.4F, 0.4F, 0.1F}, 0.2F, {0.5F, 0.5F}, {0.0F, 0.0F}},
-    {"mocov3", 0.2F, 0.8F, {0.4F, 0.4F, 0.2F, 0.1F}, 0.2F, {1.0F, 0.1F}, {0.0F, 0.2F}},
-    {"simclr", 0.08F, 0.8F, {0.8F, 0.8F, 0.8F, 0.2F}, 0.2F, {0.5F, 0.5F}, {0.0F, 0.0F}},
+    {"mocov2",
+     0.2F,
+     0.8F,
+     {0.4F, 0.4F, 0.4F, 0.1F},
+     0.2F,
+     {0.5F, 0.5F},
+     {0.0F, 0.0F},
+     0.0F},
+    {"mocov3",
+     0.2F,
+     0.8F,
+     {0.4F, 0.4F, 0.2F, 0.1F},
+     0.2F,
+     {1.0F, 0.1F},
+     {0.0F, 0.2F},
+     0.0F},
+    {"simclr",
+     0.08F,
+     0.8F,
+     {0.8F, 0.8F, 0.8F, 0.2F},
+     0.2F,
+     {0.5F, 0.5F},
+     {0.0F, 0.0F},
+     0.0F},
     {"supervised",
      0.08F,
      1.0F,
      {0.4F, 0.4F, 0.4F, 0.0F},
      0.0F,
      {0.0F, 0.0F},
-     {0.0F, 0.0F}},
-    {"padded", 0.0F, 0.0F, {0.4F, 0.4F, 0.4F, 0.1F}, 0.0F, {0.0F, 0.0F}, {0.0F, 0.0F}},
+     {0.0F, 0.0F},
+     0.1F},
+    {"padded",
+     0.0F,
+     0.0F,
+     {0.4F, 0.4F, 0.4F, 0.1F},
+     0.0F,
+     {0.0F, 0.0F},
+     {0.0F, 0.0F},
+     0.0F},
 };
 
 static enum sl_status method_recipe(struct sl_error *err, const char *name, bool small,
@@ -83,6 +114,7 @@ static enum sl_status method_recipe(struct sl_error *err, const char *name, bool
     recipe->second_solarise_p = own->solarise_p[1];
     recipe->second =
         own->blur_p[0] != own->blur_p[1] || own->solarise_p[0] != own->solarise_p[1];
+    recipe->lighting = own->lighting;
     recipe->flip_p = 0.5F;
     return SL_OK;
 }
@@ -207,6 +239,24 @@ static void order_of(int k, int order[4])
     }
 }
 
+/* What is added to red, green and blue: along the three directions in which the colours
+ * of ImageNet's pixels vary, each a column, as far as they do so (spec 19.16). */
+static void draw_light(struct sl_rng *rng, float lighting, float light[3])
+{
+    static const double spread[3] = {0.2175, 0.0188, 0.0045};
+    static const double directions[3][3] = {{-0.5675, 0.7192, 0.4009},
+                                            {-0.5808, -0.0045, -0.8140},
+                                            {-0.5836, -0.6948, 0.4203}};
+    double along[3];
+    for (int j = 0; j < 3; j++) {
+        along[j] = (double)lighting * spread[j] * sl_rng_normal(rng);
+    }
+    for (int c = 0; c < 3; c++) {
+        light[c] = (float)(directions[c][0] * along[0] + directions[c][1] * along[1] +
+                           directions[c][2] * along[2]);
+    }
+}
+
 struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int width,
                             uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t view)
 {
@@ -234,6 +284,9 @@ struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int widt
     draw.has_solarise =
         chance(&rng, own ? recipe->second_solarise_p : recipe->solarise_p);
     draw.mirrored = chance(&rng, recipe->flip_p);
+    if (recipe->lighting > 0.0F) {
+        draw_light(&rng, recipe->lighting, draw.light);
+    }
     return draw;
 }
 
@@ -289,6 +342,9 @@ static enum sl_status random_view(struct sl_error *err, const struct sl_recipe *
     }
     if (draw->has_solarise) {
         sl_pixels_solarise(view, SOLARISE_THRESHOLD);
+    }
+    if (recipe->lighting > 0.0F) {
+        sl_pixels_light(view, draw->light);
     }
     return SL_OK;
 }

@@ -200,6 +200,10 @@ void sl_pixels_hue(struct sl_planes *planes, float shift);
 enum sl_status sl_pixels_blur(struct sl_error *err, struct sl_arena *arena,
                               struct sl_planes *planes, float radius);
 void sl_pixels_solarise(struct sl_planes *planes, int threshold);
+/* Adds a number of grey levels to each of red, green and blue, cuts off what is behind
+ * the point and keeps within 0 .. 255: a little less than nothing is a whole level. On
+ * one channel it changes nothing. */
+void sl_pixels_light(struct sl_planes *planes, const float levels[3]);
 /* (pixel/255 - mean) / std into NHWC float32 of the planes' own number of channels, left
  * and right exchanged if `mirrored`. */
 void sl_pixels_normalise(const struct sl_planes *planes, const float mean[3],
@@ -208,8 +212,8 @@ void sl_pixels_normalise(const struct sl_planes *planes, const float mean[3],
 /* ---- recipe (augment.c) ------------------------------------------------------------ */
 
 /* One view's augmentation with its parameters; probabilities of 0 switch a step off. The
- * order is: crop, colour jitter, greyscale, blur, solarise, flip, normalise (spec section
- * 7). */
+ * order is: crop, colour jitter, greyscale, blur, solarise, lighting, flip, normalise
+ * (spec section 7). */
 struct sl_recipe {
     int size;         /* output height = width */
     int channels;     /* of pictures and views: 3 or 1 */
@@ -227,6 +231,7 @@ struct sl_recipe {
     float solarise_p;
     bool second; /* view 1 has its own two of these: */
     float second_blur_p, second_solarise_p;
+    float lighting; /* deviation of the three coefficients, in grey levels; 0 = off */
     float flip_p;
     float mean[3], std[3];
     /* evaluation view: above 64 px short side to resize_short then centre crop; at or
@@ -241,8 +246,7 @@ struct sl_recipe {
  *   mocov3      RRC 0.2-1, CJ(.4,.4,.2,.1) p .8, grey .2, blur 1, second view blur .1 and
  *               solarise .2
  *   simclr      RRC 0.08-1, CJ(.8,.8,.8,.2) p .8, grey .2, blur .5
- *   supervised  RRC 0.08-1, CJ(.4,.4,.4,0) always, and no lighting, which changes pixels
- *               by less than they are rounded
+ *   supervised  RRC 0.08-1, CJ(.4,.4,.4,0) always, lighting .1
  *   padded      padded crop, by an eighth of the size, and flip; jitter has p 0
  * Three channels. SL_ERROR_USAGE for an unknown name. Caller may change fields after. */
 enum sl_status sl_recipe_named(struct sl_error *err, const char *name, int size,

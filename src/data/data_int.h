@@ -109,6 +109,7 @@ struct sl_draw {
     int order[4];    /* of brightness 0, contrast 1, saturation 2, hue 3 */
     float values[4]; /* three factors, a shift in turns */
     float radius;
+    float light[3]; /* added to red, green and blue, in grey levels */
 };
 /* A function of its arguments alone. */
 struct sl_draw sl_draw_view(const struct sl_recipe *recipe, int height, int width,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pure functions on 8-bit planes, with PIL's arithmetic: shift, flip, colours, solarise,
- * normalise. Resizing is in resize.c, blurring in blur.c, the loops themselves in
+ * light, normalise. Resizing is in resize.c, blurring in blur.c, the loops themselves in
  * pixel_rows_*.c. Nothing here draws a random number or knows a recipe. Invariant: the
  * same bytes as PIL for the same arguments; the golden test holds each of them against
  * PIL's output. On one channel, what needs colour does nothing.
@@ -9,6 +9,7 @@
 #include "data/data_int.h"
 #include "data/pixel_rows_int.h"
 
+#include <math.h>
 #include <string.h>
 
 static int64_t n_pixels(const struct sl_planes *planes)
@@ -157,6 +158,32 @@ void sl_pixels_solarise(struct sl_planes *planes, int threshold)
 {
     for (int c = 0; c < planes->channels; c++) {
         sl_pixel_rows_at(0)->solarise(n_pixels(planes), threshold, planes->at[c]);
+    }
+}
+
+/* Cutting a level plus a fraction off at the point is the same whole step for every level
+ * that stays above zero. Bounds first and bytes throughout, so that a compiler makes
+ * bytes side by side of it. */
+static void add_step(int64_t n, int step, unsigned char *at)
+{
+    const unsigned char least = (unsigned char)(step < 0 ? -step : 0);
+    const unsigned char most = (unsigned char)(step > 0 ? 255 - step : 255);
+    const unsigned char added = (unsigned char)step;
+    for (int64_t i = 0; i < n; i++) {
+        unsigned char level = at[i] < least ? least : at[i];
+        level = level > most ? most : level;
+        at[i] = (unsigned char)(level + added);
+    }
+}
+
+void sl_pixels_light(struct sl_planes *planes, const float levels[3])
+{
+    for (int c = 0; c < 3 && planes->channels == 3; c++) {
+        float below = floorf(levels[c]);
+        int step = below < -255.0F ? -255 : below > 255.0F ? 255 : (int)below;
+        if (step != 0) {
+            add_step(n_pixels(planes), step, planes->at[c]);
+        }
     }
 }
 

@@ -357,6 +357,70 @@ static void test_jitter_is_uniform(void **state)
     assert_true(chi < 49.7); /* 23 degrees of freedom, one in a thousand */
 }
 
+/* By how much the published lighting moves red, green and blue: normal, with the
+ * covariance of its three directions; half of the views are darker by a level. */
+static void test_lighting(void **state)
+{
+    enum { SIZE = 4 };
+    static const double spread[3] = {0.2175, 0.0188, 0.0045};
+    static const double directions[3][3] = {{-0.5675, 0.7192, 0.4009},
+                                            {-0.5808, -0.0045, -0.8140},
+                                            {-0.5836, -0.6948, 0.4203}};
+    static double normal[3][DRAWS];
+    static float view[SIZE * SIZE * 3];
+    double covariance[3][3] = {{0}};
+    int darker[3] = {0}, n_views = 0;
+    struct sl_recipe recipe = recipe_of("supervised", 224);
+    (void)state;
+    assert_float_equal(recipe.lighting, 0.1, 1e-7);
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        struct sl_draw draw = draw_of(&recipe, 300, 400, i);
+        for (int a = 0; a < 3; a++) {
+            double moved = (double)draw.light[a];
+            normal[a][i] = moved;
+            for (int b = 0; b < 3; b++) {
+                covariance[a][b] += moved * (double)draw.light[b] / DRAWS;
+            }
+        }
+    }
+    for (int a = 0; a < 3; a++) {
+        double want[3] = {0};
+        for (int b = 0; b < 3; b++) {
+            for (int j = 0; j < 3; j++) {
+                want[b] += directions[a][j] * directions[b][j] * pow(0.1 * spread[j], 2);
+            }
+        }
+        for (int b = 0; b < 3; b++) { /* a deviation of a variance is a hundredth */
+            assert_true(fabs(covariance[a][b] - want[b]) < 0.04 * want[a]);
+        }
+        double sd = sqrt(want[a]);
+        for (int i = 0; i < DRAWS; i++) {
+            normal[a][i] = 0.5 + 0.5 * erf(normal[a][i] / (sd * sqrt(2.0)));
+        }
+        assert_uniform("lighting", normal[a], DRAWS, 0, 1);
+    }
+    struct sl_arena *arena = kit_arena();
+    struct sl_image image = map_image(arena, SIZE, SIZE);
+    memset(image.pixels, 90, SIZE * SIZE * 3);
+    recipe = recipe_of("supervised", SIZE);
+    recipe.jitter_p = 0;
+    for (uint32_t i = 0; i < 2000; i++, n_views++) {
+        view_of(&recipe, &image, 4, 0, i, 0, arena, view);
+        for (int k = 0; k < SIZE * SIZE * 3; k++) {
+            assert_int_equal(lrintf(view[k]), lrintf(view[k % 3]));
+        }
+        for (int c = 0; c < 3; c++) {
+            darker[c] += lrintf(view[c]) == 89;
+            assert_in_range(lrintf(view[c]), 89, 90);
+        }
+    }
+    for (int c = 0; c < 3; c++) {
+        assert_share("darker by a level", darker[c], n_views, 0.5);
+    }
+    assert_float_equal(recipe_of("mocov2", 224).lighting, 0, 0);
+    sl_arena_destroy(arena);
+}
+
 /* Strengths above 1 do not make factors negative; two views differ. */
 static void test_draw_bounds(void **state)
 {
@@ -616,6 +680,7 @@ int main(void)
         cmocka_unit_test(test_frequencies),
         cmocka_unit_test(test_crops_are_uniform),
         cmocka_unit_test(test_jitter_is_uniform),
+        cmocka_unit_test(test_lighting),
         cmocka_unit_test(test_draw_bounds),
         cmocka_unit_test(test_second_view),
         cmocka_unit_test(test_views_are_torchvisions),

@@ -39,6 +39,9 @@ static void apply(const char *operation, const double v[6], struct sl_arena *are
         sl_pixels_grey(planes);
     } else if (strcmp(operation, "solarise") == 0) {
         sl_pixels_solarise(planes, (int)v[0]);
+    } else if (strcmp(operation, "light") == 0) {
+        const float levels[3] = {(float)v[0], (float)v[1], (float)v[2]};
+        sl_pixels_light(planes, levels);
     } else if (strcmp(operation, "flip") == 0) {
         sl_pixels_flip(planes);
     } else {
@@ -82,7 +85,7 @@ static void test_golden(void **state)
         sl_arena_destroy(arena);
         n++;
     }
-    assert_int_equal(n, 17);
+    assert_int_equal(n, 19);
     sl_heap_free(listing);
 }
 
@@ -178,6 +181,7 @@ static void test_one_channel(void **state)
 {
     (void)state;
     const float mean[3] = {0.3f, 0.3f, 0.3f}, std[3] = {0.5f, 0.5f, 0.5f};
+    const float none[3] = {0.9f, 0.9f, 0.9f};
     struct sl_error err = {0};
     struct sl_arena *arena = kit_arena();
     struct sl_image images[2];
@@ -196,6 +200,7 @@ static void test_one_channel(void **state)
         assert_int_equal(sl_pixels_blur(&err, arena, &planes[i], 1.3f), SL_OK);
         sl_pixels_solarise(&planes[i], 128);
         sl_pixels_grey(&planes[i]);
+        sl_pixels_light(&planes[i], none);
         sl_pixels_flip(&planes[i]);
         sl_pixels_normalise(&planes[i], mean, std, true, numbers[i]);
     }
