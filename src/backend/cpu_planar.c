@@ -16,6 +16,8 @@
 
 enum {
     CHANNELS_MOST = 24,
+    /* Of the library's vectors: so many channels in and out fill them, and it is faster. */
+    CHANNELS_FULL = 16,
     TAPS = SL_PLANAR_TAPS,
     LANES = SL_PLANAR_LANES,
     /* Positions of planes that the gradient of the weights takes at a time. */
@@ -36,8 +38,10 @@ struct sl_cpu_planar_op {
 bool sl_cpu_planar_suits(const struct sl_cpu_state *state, const struct sl_op_desc *d)
 {
     const int most = d->src_c > d->dst_c ? d->src_c : d->dst_c;
+    const bool fills = d->src_c == CHANNELS_FULL && d->dst_c == CHANNELS_FULL;
     return state->has_bf16 && d->type == SL_BF16 && d->kernel == 3 && d->stride == 1 &&
-           d->pad == 1 && d->src_c % 2 == 0 && d->dst_c % 2 == 0 && most <= CHANNELS_MOST;
+           d->pad == 1 && d->src_c % 2 == 0 && d->dst_c % 2 == 0 &&
+           most <= CHANNELS_MOST && !fills;
 }
 
 /* What one part works in. */
