@@ -2,14 +2,7 @@
 #
 # Libraries of others. Each becomes one imported target slim::NAME, and, when it is optional, one
 # switch SLIM_NAME that is on when it is found and may be set to OFF. A folder's list then takes
-# whole files in or out:
-#
-#   if(SLIM_JPEG)
-#       target_sources(slimclr_objects PRIVATE jpeg.c)
-#       target_link_libraries(slimclr_objects PUBLIC slim::jpeg)
-#   else()
-#       target_sources(slimclr_objects PRIVATE jpeg_none.c)
-#   endif()
+# whole files in or out: slim_optional(SLIM_JPEG jpeg jpeg.c).
 
 # slim_find(NAME header library): sets SLIM_FOUND_NAME and makes slim::name.
 function(slim_find name header library)
@@ -26,6 +19,18 @@ function(slim_find name header library)
     else()
         set(SLIM_FOUND_${upper} FALSE PARENT_SCOPE)
     endif()
+endfunction()
+
+# slim_optional(switch name file…): the files and slim::name with the switch on, else of each file
+# FILE.c its twin FILE_none.c.
+function(slim_optional switch name)
+    set(files ${ARGN})
+    if(${switch})
+        target_link_libraries(slimclr_objects PUBLIC slim::${name})
+    else()
+        list(TRANSFORM files REPLACE "\\.c$" "_none.c")
+    endif()
+    target_sources(slimclr_objects PRIVATE ${files})
 endfunction()
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)

@@ -3,8 +3,9 @@
  * Loops over runs of 8-bit pixels, written once in plain C and included by
  * pixel_rows_base.c, pixel_rows_avx2.c, pixel_rows_avx512.c and pixel_rows_avx512vnni.c,
  * which name the table (SL_PIXEL_ROWS, …_NAME, …_PACKING), define split_run and
- * resize_line before, and are compiled with different flags. What each loop computes is
- * said in pixel_rows_int.h. Nothing else may include this file.
+ * resize_line before (two of them by pixel_rows_shuffled_body.h), and are compiled with
+ * different flags. What each loop computes is said in pixel_rows_int.h. Nothing else may
+ * include this file.
  *
  * The arithmetic is PIL's. Where it has floating point, the steps here are either PIL's
  * own or ones that round to the same numbers, which the tests show for every colour; no
