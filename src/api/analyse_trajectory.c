@@ -485,7 +485,7 @@ static enum sl_status fill_grid(struct sl_error *err, struct job *job,
         if (left > 0 && (done == 3 || i == grid->nx - 1)) {
             say_time(start, done, left);
         }
-        if (left > 0 && api_judge_stopped(job->judge)) {
+        if (left > 0 && api_stop_requested(job->judge->hooks)) {
             return SL_FAIL(err, SL_STOPPED,
                            "stopped with %lld points left; the same command goes on",
                            (long long)left);

@@ -165,6 +165,13 @@ const char *api_cache_directory(const struct sl_conf *conf, char *dst, size_t si
  * (run_words.c). */
 void api_say_uneven(const struct sl_net *net, const char *arch);
 
+/* ---- asking the caller (hooks.c) --------------------------------------------------- */
+
+/* `hooks` may be NULL. Whether to stop; the progress of a pass over pictures, and whether
+ * to go on. */
+bool api_stop_requested(const slim_hooks *hooks);
+bool api_passed(const slim_hooks *hooks, int64_t done, int64_t total);
+
 /* ---- reading data (parts.c) -------------------------------------------------------- */
 
 /* Opens the pictures that `pretrain` learns from, and says what is known of them. */

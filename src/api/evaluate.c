@@ -134,18 +134,7 @@ static enum sl_status pick_widths(struct sl_error *err, struct api_judge *judge)
 static bool go_on(void *context, int64_t done)
 {
     const struct api_judge *judge = context;
-    const slim_hooks *hooks = judge->hooks;
-    if (hooks != NULL && hooks->passed != NULL) {
-        hooks->passed(hooks->context, judge->passed + done, judge->to_pass);
-    }
-    return !api_judge_stopped(judge);
-}
-
-bool api_judge_stopped(const struct api_judge *judge)
-{
-    const slim_hooks *hooks = judge->hooks;
-    return hooks != NULL && hooks->stop_requested != NULL &&
-           hooks->stop_requested(hooks->context);
+    return api_passed(judge->hooks, judge->passed + done, judge->to_pass);
 }
 
 enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,

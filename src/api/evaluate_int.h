@@ -31,7 +31,6 @@ enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
                               const slim_options *options, const char *model,
                               const char *data, const slim_hooks *hooks);
 void api_judge_close(struct api_judge *judge);
-bool api_judge_stopped(const struct api_judge *judge);
 struct sl_frozen api_judge_frozen(const struct api_judge *judge);
 /* The evaluation view with crops of at least that area and flips in its place. */
 struct sl_recipe api_judge_crops(const struct api_judge *judge, double crop_min);

@@ -118,7 +118,7 @@ static enum sl_status may_go_on(struct sl_error *err, void *context, int epoch,
 {
     const struct linear *linear = context;
     (void)features;
-    if (api_judge_stopped(linear->judge)) {
+    if (api_stop_requested(linear->judge->hooks)) {
         return SL_FAIL(err, SL_STOPPED,
                        "stopped after %d epochs of the probe; nothing was written",
                        epoch);

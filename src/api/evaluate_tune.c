@@ -273,7 +273,7 @@ static enum sl_status after_step(struct sl_error *err, void *context, double los
         };
         hooks->progress(hooks->context, &progress);
     }
-    if (api_judge_stopped(tune->judge)) {
+    if (api_stop_requested(tune->judge->hooks)) {
         return SL_FAIL(err, SL_STOPPED,
                        "stopped at step %lld of %lld; no result was written",
                        (long long)tune->step, (long long)tune->steps);

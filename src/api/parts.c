@@ -70,12 +70,7 @@ enum sl_status api_parts_open(struct sl_error *err, const struct sl_conf *conf,
 static bool go_on(void *context, int64_t done)
 {
     const struct api_pass *pass = context;
-    const slim_hooks *hooks = pass->hooks;
-    if (hooks != NULL && hooks->passed != NULL) {
-        hooks->passed(hooks->context, pass->before + done, pass->total);
-    }
-    return hooks == NULL || hooks->stop_requested == NULL ||
-           !hooks->stop_requested(hooks->context);
+    return api_passed(pass->hooks, pass->before + done, pass->total);
 }
 
 enum sl_status api_pass(struct sl_error *err, const struct sl_conf *conf,

@@ -387,9 +387,8 @@ static enum sl_status loop(struct sl_error *err, struct api_run *run)
                    (long long)numbers.step, joined);
         }
         SL_TRY(after_step(err, run, &numbers, sl_clock() - start));
-        if (run->hooks != NULL && run->hooks->stop_requested != NULL &&
-            sl_trainer_steps(run->trainer) < run->settings.trainer.total_steps &&
-            run->hooks->stop_requested(run->hooks->context)) {
+        if (sl_trainer_steps(run->trainer) < run->settings.trainer.total_steps &&
+            api_stop_requested(run->hooks)) {
             SL_TRY(api_run_save(err, run, false));
             return SL_FAIL(
                 err, SL_STOPPED,
