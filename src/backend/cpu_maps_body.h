@@ -59,11 +59,6 @@ static inline element element_of(float x)
 }
 #endif
 
-static int64_t min_count(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* max(x, 0), letting a NaN through */
 static inline float relu_of(float x)
 {
@@ -101,8 +96,40 @@ static void pass_gradient(int64_t n, const element *g, const element *dst, bool 
 
 /* ---- pooling and ReLU -------------------------------------------------------------- */
 
-/* Channels of one window that are worked on side by side. */
+/* Channels of one window that are worked on side by side: blocks of lengths that the
+ * compiler knows, so that no block runs in the left-over of a longer loop's vectors. */
 enum { POOL_CHANNELS = 64 };
+
+static inline int pool_block(int channels)
+{
+    return channels >= POOL_CHANNELS ? POOL_CHANNELS
+           : channels >= 32          ? 32
+           : channels >= 16          ? 16
+           : channels >= 8           ? 8
+                                     : channels;
+}
+
+/* work(n, ...), inlined for each length that is known. */
+#define IN_POOL_BLOCK(n, work, ...)                                                      \
+    do {                                                                                 \
+        switch (n) {                                                                     \
+        case POOL_CHANNELS:                                                              \
+            work(POOL_CHANNELS, __VA_ARGS__);                                            \
+            break;                                                                       \
+        case 32:                                                                         \
+            work(32, __VA_ARGS__);                                                       \
+            break;                                                                       \
+        case 16:                                                                         \
+            work(16, __VA_ARGS__);                                                       \
+            break;                                                                       \
+        case 8:                                                                          \
+            work(8, __VA_ARGS__);                                                        \
+            break;                                                                       \
+        default:                                                                         \
+            work(n, __VA_ARGS__);                                                        \
+            break;                                                                       \
+        }                                                                                \
+    } while (0)
 
 /* The part of a window, rows and columns, that lies inside the picture. */
 struct window {
@@ -127,6 +154,7 @@ static struct window window_at(const struct sl_op_desc *d, int oy, int ox)
 static inline void take_larger(int n, int32_t tap, const element *restrict x,
                                float *restrict best, int32_t *restrict where)
 {
+#pragma omp simd
     for (int c = 0; c < n; c++) {
         const float value = value_of(x[c]);
         const bool wins = value > best[c] || value != value;
@@ -136,13 +164,15 @@ static inline void take_larger(int n, int32_t tap, const element *restrict x,
 }
 
 /* n channels of one window; picture points at channel 0 of them. */
-static void maxpool_window(const struct sl_op_desc *d, const struct window *w, int n,
-                           const element *picture, element *dst, uint8_t *winner)
+static inline void maxpool_window(int n, const struct sl_op_desc *d,
+                                  const struct window *w, const element *picture,
+                                  element *dst, uint8_t *winner)
 {
     float best[POOL_CHANNELS];
     int32_t where[POOL_CHANNELS];
     const int first = w->y_begin * d->kernel + w->x_begin;
     const int64_t start = w->corner + (int64_t)w->y_begin * d->src_w + w->x_begin;
+#pragma omp simd
     for (int c = 0; c < n; c++) {
         best[c] = value_of(picture[start * d->src_c + c]);
         where[c] = first;
@@ -153,11 +183,15 @@ static void maxpool_window(const struct sl_op_desc *d, const struct window *w, i
             take_larger(n, y * d->kernel + x, picture + pixel * d->src_c, best, where);
         }
     }
+#pragma omp simd
     for (int c = 0; c < n; c++) {
         dst[c] = element_of(best[c]);
     }
-    for (int c = 0; winner != NULL && c < n; c++) {
-        winner[c] = (uint8_t)where[c];
+    if (winner != NULL) {
+#pragma omp simd
+        for (int c = 0; c < n; c++) {
+            winner[c] = (uint8_t)where[c];
+        }
     }
 }
 
@@ -171,11 +205,11 @@ static void maxpool(const struct sl_op_desc *d, int64_t begin, int64_t end,
     for (int64_t i = begin * windows; i < end * windows; i++) {
         const int64_t at = i % windows;
         const struct window w = window_at(d, (int)(at / d->dst_w), (int)(at % d->dst_w));
-        for (int c = 0; c < d->dst_c; c += POOL_CHANNELS) {
-            const int n = (int)min_count(POOL_CHANNELS, d->dst_c - c);
-            maxpool_window(d, &w, n, src + i / windows * picture + c,
-                           dst + i * d->dst_c + c,
-                           winner == NULL ? NULL : winner + i * d->dst_c + c);
+        for (int c = 0, n = 0; c < d->dst_c; c += n) {
+            n = pool_block(d->dst_c - c);
+            IN_POOL_BLOCK(n, maxpool_window, d, &w, src + i / windows * picture + c,
+                          dst + i * d->dst_c + c,
+                          winner == NULL ? NULL : winner + i * d->dst_c + c);
         }
     }
 }
@@ -184,6 +218,7 @@ static void maxpool(const struct sl_op_desc *d, int64_t begin, int64_t end,
 static inline void take_won(int n, uint8_t tap, const uint8_t *restrict winner,
                             const element *restrict g, float *restrict sum)
 {
+#pragma omp simd
     for (int c = 0; c < n; c++) {
         const float value = value_of(g[c]);
         sum[c] += winner[c] == tap ? value : 0.0f;
@@ -206,23 +241,26 @@ static struct over windows_over(const struct sl_op_desc *d, int pixel, int count
 }
 
 /* Gradients of n channels of pixel (y, x): of all windows that it won, rounded once. */
-static void maxpool_pixel_gradient(const struct sl_op_desc *d, int y, int x,
-                                   const struct over *rows, int n, const uint8_t *winner,
-                                   const element *g, bool add, element *diff)
+static inline void maxpool_pixel_gradient(int n, const struct sl_op_desc *d, int y, int x,
+                                          const struct over *rows,
+                                          const struct over *columns,
+                                          const uint8_t *winner, const element *g,
+                                          bool add, element *diff)
 {
     float sum[POOL_CHANNELS];
-    const struct over columns = windows_over(d, x, d->dst_w);
+#pragma omp simd
     for (int c = 0; c < n; c++) {
         sum[c] = add ? value_of(diff[c]) : 0.0f;
     }
     for (int oy = rows->first; oy <= rows->last; oy++) {
-        for (int ox = columns.first; ox <= columns.last; ox++) {
+        for (int ox = columns->first; ox <= columns->last; ox++) {
             const int row = y + d->pad - oy * d->stride;
             const int column = x + d->pad - ox * d->stride;
             const int64_t at = ((int64_t)oy * d->dst_w + ox) * d->dst_c;
             take_won(n, (uint8_t)(row * d->kernel + column), winner + at, g + at, sum);
         }
     }
+#pragma omp simd
     for (int c = 0; c < n; c++) {
         diff[c] = element_of(sum[c]);
     }
@@ -234,10 +272,11 @@ static void maxpool_row_gradient(const struct sl_op_desc *d, int y, const uint8_
 {
     const struct over rows = windows_over(d, y, d->dst_h);
     for (int x = 0; x < d->src_w; x++) {
-        for (int c = 0; c < d->dst_c; c += POOL_CHANNELS) {
-            maxpool_pixel_gradient(
-                d, y, x, &rows, (int)min_count(POOL_CHANNELS, d->dst_c - c), winner + c,
-                g + c, add, diff + (int64_t)x * d->dst_c + c);
+        const struct over columns = windows_over(d, x, d->dst_w);
+        for (int c = 0, n = 0; c < d->dst_c; c += n) {
+            n = pool_block(d->dst_c - c);
+            IN_POOL_BLOCK(n, maxpool_pixel_gradient, d, y, x, &rows, &columns, winner + c,
+                          g + c, add, diff + (int64_t)x * d->dst_c + c);
         }
     }
 }

@@ -9,6 +9,11 @@
 
 /* ---- batch norm -------------------------------------------------------------------- */
 
+static int64_t min_count(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Tiles whose sums are kept in float before they join the double ones: their rounding
  * stays near 64 * 2^-24 of the block's own sum. */
 enum { TILES_A_BLOCK = 64 };

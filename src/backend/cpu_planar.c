@@ -16,7 +16,8 @@
 
 enum {
     CHANNELS_MOST = 24,
-    /* Of the library's vectors: so many channels in and out fill them, and it is faster. */
+    /* Of the library's vectors: so many channels in and out fill them, and it is faster.
+     */
     CHANNELS_FULL = 16,
     TAPS = SL_PLANAR_TAPS,
     LANES = SL_PLANAR_LANES,
