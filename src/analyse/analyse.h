@@ -90,38 +90,6 @@ enum sl_status sl_surface_error(struct sl_error *err, struct sl_surface *surface
                                 const struct sl_directions *directions, double x,
                                 double y, double *error);
 
-/* ---- contour lines (contour.c) ----------------------------------------------------- */
-
-struct sl_grid {
-    int nx, ny;
-    double x[2], y[2]; /* from, to */
-    double *value;     /* (ny, nx); NaN: not known */
-};
-double sl_grid_x(const struct sl_grid *grid, int i);
-double sl_grid_y(const struct sl_grid *grid, int j);
-/* Calls `piece` for every straight piece of the line value = level. */
-typedef void (*sl_contour_fn)(void *context, double x0, double y0, double x1, double y1);
-void sl_contour(const struct sl_grid *grid, double level, sl_contour_fn piece,
-                void *context);
-
-/* ---- the picture (figure.c) -------------------------------------------------------- */
-
-struct sl_figure_path {
-    const char *label;
-    int n;
-    const double (*points)[2];
-};
-struct sl_figure {
-    const struct sl_grid *grid; /* NULL: paths alone */
-    const char *title, *x_label, *y_label, *value_label;
-    double x[2], y[2]; /* what is shown */
-    int n_paths;
-    const struct sl_figure_path *paths;
-};
-/* Contour lines every 5 from 0 to 95, paths on top, the last point of each marked: an SVG
- * appended to `text`. */
-void sl_figure_write(const struct sl_figure *figure, struct sl_text *text);
-
 /* ---- closed-form probes (ridge.c) -------------------------------------------------- */
 
 struct sl_ridge_config {

@@ -6,6 +6,7 @@
  * the surface as they come, so that a surface that was interrupted goes on where it was.
  */
 #include "analyse/analyse.h"
+#include "draw/draw.h"
 #include "evaluate_int.h"
 
 #include <math.h>
@@ -15,10 +16,12 @@
 enum { PATH_LENGTH = 4096 };
 static const int64_t FILE_MOST = (int64_t)1 << 30;
 static const double MARGIN = 0.2; /* of the path's extent, on each side */
+enum { LEVEL_STEP = 5 };          /* between contour lines, in percent of error */
 
 /* One width's path. */
 struct path {
     char label[32], width[16];
+    int colour;
     int n;
     const struct sl_snapshot **moments;
     double (*points)[2];
@@ -261,6 +264,7 @@ static enum sl_status find_paths(struct sl_error *err, struct job *job)
         (void)snprintf(path->label, sizeof path->label, "%s%s",
                        apart ? "width " : "all widths", apart ? width : "");
         (void)sl_text_copy(path->width, sizeof path->width, apart ? width : "");
+        path->colour = sl_widths_find(there, asked.at[i]) % SL_COLOURS;
         SL_TRY(project(err, job, path));
     }
     return job->n_paths > 0
@@ -579,20 +583,44 @@ static void axis_label(const struct job *job, int axis, char *dst, size_t size)
     }
 }
 
-static void picture(const struct job *job, struct sl_text *text)
+/* The series of a path, in the colour that its width has in every figure; `values` takes
+ * 2 n. */
+static struct sl_series path_series(const struct path *path, double *values)
+{
+    for (int i = 0; i < path->n; i++) {
+        values[i] = path->points[i][0];
+        values[path->n + i] = path->points[i][1];
+    }
+    return (struct sl_series){.name = path->label,
+                              .colour = path->colour,
+                              .draw = SL_DRAW_PATH,
+                              .n = path->n,
+                              .x = values,
+                              .y = values + path->n};
+}
+
+static enum sl_status picture(struct sl_error *err, const struct job *job,
+                              struct sl_text *text)
 {
     const struct sl_net *net = job->judge->model.net;
+    const struct sl_contours contours = {.grid = &job->grid,
+                                         .step = LEVEL_STEP,
+                                         .n_levels = 100 / LEVEL_STEP,
+                                         .name = is_classifier(job) ? "test error, %"
+                                                                    : "kNN error, %"};
+    struct sl_series series[SL_WIDTHS_MAX];
+    double *values = NULL;
+    int64_t n = 0;
     char labels[2][64];
     char title[160];
-    char value[64];
     char width[16];
-    struct sl_figure_path paths[SL_WIDTHS_MAX];
     sl_multiplier_text(net->widths.at[job->surface_width], width, sizeof width);
     for (int p = 0; p < job->n_paths; p++) {
-        paths[p] =
-            (struct sl_figure_path){.label = job->paths[p].label,
-                                    .n = job->paths[p].n,
-                                    .points = (const double(*)[2])job->paths[p].points};
+        n += job->paths[p].n;
+    }
+    SL_TRY(sl_heap_alloc(err, "points of the paths", 2 * n, sizeof *values, &values));
+    for (int64_t p = 0, at = 0; p < job->n_paths; at += 2 * job->paths[p].n, p++) {
+        series[p] = path_series(&job->paths[p], values + at);
     }
     axis_label(job, 0, labels[0], sizeof labels[0]);
     axis_label(job, 1, labels[1], sizeof labels[1]);
@@ -601,18 +629,23 @@ static void picture(const struct job *job, struct sl_text *text)
                                       "of width %s around its end"
                                     : "Path of the parameters",
                    width);
-    (void)snprintf(value, sizeof value, "%s error, %%",
-                   is_classifier(job) ? "test" : "kNN");
-    sl_figure_write(&(struct sl_figure){.grid = job->has_surface ? &job->grid : NULL,
-                                        .title = title,
-                                        .x_label = labels[0],
-                                        .y_label = labels[1],
-                                        .value_label = value,
-                                        .x = {job->grid.x[0], job->grid.x[1]},
-                                        .y = {job->grid.y[0], job->grid.y[1]},
-                                        .n_paths = job->n_paths,
-                                        .paths = paths},
-                    text);
+    sl_plot_svg(&(struct sl_plot){.id = "trajectory",
+                                  .title = title,
+                                  .x_name = labels[0],
+                                  .y_name = labels[1],
+                                  .has_x_range = true,
+                                  .has_y_range = true,
+                                  .x_low = job->grid.x[0],
+                                  .x_high = job->grid.x[1],
+                                  .y_low = job->grid.y[0],
+                                  .y_high = job->grid.y[1],
+                                  .series = series,
+                                  .n_series = job->n_paths,
+                                  .is_plane = true,
+                                  .contours = job->has_surface ? &contours : NULL},
+                true, text);
+    sl_heap_free(values);
+    return SL_OK;
 }
 
 static json_t *pair(double a, double b)
@@ -715,7 +748,7 @@ static enum sl_status write_files(struct sl_error *err, const struct job *job)
         surface_csv(&job->grid, &text);
         SL_TRY(write_file(err, job, "surface.csv", &text));
     }
-    picture(job, &text);
+    SL_TRY(picture(err, job, &text));
     SL_TRY(write_file(err, job, "trajectory.svg", &text));
     SL_TRY(api_json_add(err, &text, result_json(job)));
     sl_text_add(&text, "\n");

@@ -113,7 +113,6 @@ enum sl_status report_figure(struct sl_error *err, struct report *report,
     sl_plot_svg(plot, false, &report->page);
     sl_text_add(&report->page, "<figcaption>%s</figcaption></figure>\n",
                 caption != NULL ? caption : "");
-    sl_text_add(&svg, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     sl_plot_svg(plot, true, &svg);
     sl_plot_csv(plot, &csv);
     enum sl_status status = report_files(err, report, plot->id, &svg, &csv);

@@ -9,6 +9,7 @@
 #define SRC_API_REPORT_INT_H
 
 #include "api_int.h"
+#include "draw/draw.h"
 #include "report/report.h"
 
 #include <jansson.h>

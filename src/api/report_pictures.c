@@ -302,7 +302,6 @@ static enum sl_status add_map(struct sl_error *err, struct report *report,
     sl_text_add(&report->page, "<figure id=\"figure-%s\">\n", map->id);
     sl_map_svg(map, false, &report->page);
     sl_text_add(&report->page, "</figure>\n");
-    sl_text_add(&svg, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     sl_map_svg(map, true, &svg);
     sl_map_csv(map, &csv);
     enum sl_status status = report_files(err, report, map->id, &svg, &csv);

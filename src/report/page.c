@@ -4,6 +4,7 @@
  * anything that would have to be fetched. It adapts to light and dark, to a telephone and
  * to paper. What stands in it is the caller's.
  */
+#include "draw/draw.h"
 #include "report/report.h"
 
 static const char STYLE[] =
@@ -73,7 +74,7 @@ void sl_page_begin(struct sl_text *text, const char *title)
                       "content=\"width=device-width,initial-scale=1\">\n<title>");
     sl_markup_add(text, title);
     sl_text_add(text, "</title>\n<style>\n%s", STYLE);
-    sl_plot_style(text);
+    sl_svg_style(text);
     sl_map_style(text);
     sl_text_add(text, "</style>\n</head>\n<body>\n<main>\n");
 }

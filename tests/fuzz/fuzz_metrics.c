@@ -3,6 +3,7 @@
  * Fuzz target of metric lines read back, and of the figure they become. Rows have rising
  * steps; every line is a row or was left out; the figure holds no number that is none.
  */
+#include "draw/draw.h"
 #include "report/report.h"
 
 #include <math.h>

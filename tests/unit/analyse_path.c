@@ -232,74 +232,6 @@ static void test_random(void **state)
     world_close(&world);
 }
 
-/* ---- contour lines ----------------------------------------------------------------- */
-
-struct traced {
-    int n;
-    double length, worst; /* how far ends lie from where the line should be */
-    double radius;        /* of a circle, or 0: the line x = 0.3 */
-};
-
-static void trace(void *context, double x0, double y0, double x1, double y1)
-{
-    struct traced *traced = context;
-    const double ends[2][2] = {{x0, y0}, {x1, y1}};
-    traced->n++;
-    traced->length += hypot(x1 - x0, y1 - y0);
-    for (int i = 0; i < 2; i++) {
-        double off = traced->radius > 0 ? hypot(ends[i][0], ends[i][1]) - traced->radius
-                                        : ends[i][0] - 0.3;
-        traced->worst = fmax(traced->worst, fabs(off));
-    }
-}
-
-static void test_contour(void **state)
-{
-    (void)state;
-    enum { N = 41 };
-    static double value[N * N];
-    struct sl_grid grid = {.nx = N, .ny = N, .x = {-1, 1}, .y = {-1, 1}, .value = value};
-    for (int j = 0; j < N; j++) {
-        for (int i = 0; i < N; i++) {
-            value[j * N + i] = sl_grid_x(&grid, i);
-        }
-    }
-    struct traced line = {0};
-    sl_contour(&grid, 0.3 - 1e-9, trace, &line);
-    assert_int_equal(line.n, N - 1);
-    assert_true(fabs(line.length - 2) < 1e-9 && line.worst < 1e-6);
-    line = (struct traced){0};
-    sl_contour(&grid, 1.5, trace, &line);
-    assert_int_equal(line.n, 0);
-
-    for (int j = 0; j < N; j++) {
-        for (int i = 0; i < N; i++) {
-            value[j * N + i] = hypot(sl_grid_x(&grid, i), sl_grid_y(&grid, j));
-        }
-    }
-    struct traced circle = {.radius = 0.52};
-    sl_contour(&grid, circle.radius, trace, &circle);
-    assert_true(fabs(circle.length - 2 * acos(-1.0) * circle.radius) < 0.01);
-    assert_true(circle.worst < 0.002);
-    /* Cells with a value that is not known have no line. */
-    value[(N / 2) * N + N / 2 + 10] = NAN;
-    struct traced broken = {.radius = 0.52};
-    sl_contour(&grid, circle.radius, trace, &broken);
-    assert_true(broken.n < circle.n && broken.length < circle.length);
-
-    /* A saddle: two corners above, two below; the middle says which pair is joined. */
-    double saddle[4] = {1, -1, -1, 1.5};
-    struct sl_grid cell = {.nx = 2, .ny = 2, .x = {0, 1}, .y = {0, 1}, .value = saddle};
-    struct traced high = {.radius = 1};
-    sl_contour(&cell, 0.0, trace, &high);
-    assert_int_equal(high.n, 2);
-    saddle[3] = 0.5; /* the middle falls below: the high corners are cut off instead */
-    struct traced low = {.radius = 1};
-    sl_contour(&cell, 0.0, trace, &low);
-    assert_int_equal(low.n, 2);
-    assert_true(fabs(low.length - high.length) > 0.01);
-}
-
 /* ---- names ------------------------------------------------------------------------- */
 
 static void test_names(void **state)
@@ -347,8 +279,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pca),    cmocka_unit_test(test_no_plane),
-        cmocka_unit_test(test_random), cmocka_unit_test(test_contour),
+        cmocka_unit_test(test_pca),
+        cmocka_unit_test(test_no_plane),
+        cmocka_unit_test(test_random),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("path", tests, NULL, NULL);

@@ -242,6 +242,42 @@ static void test_what_cannot_be_opened(void **state)
     assert_null(metrics);
 }
 
+/* ---- metric lines read back -------------------------------------------------------- */
+
+static void test_read_back(void **state)
+{
+    static const char lines[] =
+        "{\"step\":1,\"loss\":2.5,\"x/w0.50\":null}\n"
+        "words\n"
+        "{\"step\":2,\"loss\":1e400}\n" /* no number that can be held */
+        "{\"step\":3,\"new\":7}\n"
+        "[1,2]\n"
+        "{\"loss\":1}\n"
+        "{\"step\":3,\"loss\":9}\n" /* a step that does not rise */
+        "{\"step\":2,\"loss\":9}\n"
+        "\n"
+        "{\"step\":\"4\"}\n"
+        "{\"step\":4,\"a-key-that-is-longer-than-any-quantity-of-a-run-ever-was\":1}\n"
+        "{\"step\":5,\"loss\":-1}\n"
+        "{\"step\":6,\"loss\":";
+    struct sl_error err = {0};
+    struct sl_metric_table table;
+    (void)state;
+    assert_int_equal(sl_metric_table_parse(&err, lines, sizeof lines - 1, &table), SL_OK);
+    assert_int_equal(table.n_rows, 3);
+    assert_int_equal(table.n_left_out, 9);
+    const double *loss = sl_metric_table_column(&table, "loss");
+    const double *fresh = sl_metric_table_column(&table, "new");
+    assert_true(loss[0] == 2.5 && isnan(loss[1]) && loss[2] == -1);
+    assert_true(isnan(fresh[0]) && fresh[1] == 7 && isnan(fresh[2]));
+    assert_true(isnan(sl_metric_table_column(&table, "x/w0.50")[0]));
+    assert_null(sl_metric_table_column(&table, "y"));
+    sl_metric_table_finish(&table);
+    assert_int_equal(sl_metric_table_parse(&err, "", 0, &table), SL_OK);
+    assert_int_equal(table.n_rows, 0);
+    sl_metric_table_finish(&table);
+}
+
 #define CLEAN_TEST(name) cmocka_unit_test_setup_teardown(name, clean, clean)
 
 int main(void)
@@ -257,6 +293,7 @@ int main(void)
         CLEAN_TEST(test_full_disk),
         CLEAN_TEST(test_full_disk_when_opened),
         CLEAN_TEST(test_what_cannot_be_opened),
+        CLEAN_TEST(test_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
  * Axes of a figure: from the range of the data to a range, ticks and their texts that a
  * person reads without effort. Pure functions.
  */
-#include "report/report.h"
+#include "draw/draw.h"
 
 #include <math.h>
 #include <stdlib.h>

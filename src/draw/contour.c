@@ -5,7 +5,7 @@
  * is a saddle, and its middle decides which corners belong together. A cell with a value
  * that is not known has no line.
  */
-#include "analyse/analyse.h"
+#include "draw/draw.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * Texts and bytes of any origin as parts of an HTML page or an SVG: whatever a path or an
  * option holds, it stays text.
  */
-#include "report/report.h"
+#include "draw/draw.h"
 
 #include <string.h>
 

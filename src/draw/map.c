@@ -3,7 +3,7 @@
  * A map of pictures: each at its place of the plane, as itself where it hides no other,
  * else as a dot. Groups (classes) have colours of their own, apart from those of widths.
  */
-#include "report/report.h"
+#include "draw/draw.h"
 
 #include <math.h>
 
