@@ -41,11 +41,11 @@ int cmd_plan(int argc, char **argv)
     struct cli_arguments arguments;
     slim_error error;
     int code = cli_arguments_read("plan", argc, argv, &arguments);
-    code = code == 0 ? no_places("plan", &arguments) : code;
     if (code == 0) {
         char *text = NULL;
         cli_log_open(&arguments);
-        slim_status status = slim_plan(arguments.options, arguments.json, &text, &error);
+        slim_status status = slim_plan(arguments.options, arguments.places,
+                                       arguments.n_places, arguments.json, &text, &error);
         code = cli_print_text("plan", status, text, &error);
     }
     cli_arguments_finish(&arguments);

@@ -63,7 +63,7 @@ static const struct command commands[] = {
      {"report", NULL}},
     {"plan",
      cmd_plan,
-     "plan [options]",
+     "plan [DATA...] [options]",
      "parameters, MACs, memory and ops, before starting",
      {"plan", NULL}},
     {"bench",

@@ -280,10 +280,11 @@ slim_status slim_model_embed(slim_model *model, int i, const unsigned char *pixe
 
 /* Texts below are made with malloc; free with slim_text_free. */
 void slim_text_free(char *text);
-/* `slimclr plan`: parameters, MACs, memory and, with key "ops", the op list. json: one
- * JSON object instead. */
-slim_status slim_plan(const slim_options *options, bool json, char **text,
-                      slim_error *error);
+/* `slimclr plan`: parameters, MACs, memory and, with key "ops", the op list. n_data DATA
+ * arguments, which may be none: settings and memory that hang on the pictures are then
+ * those of this data. json: one JSON object instead. */
+slim_status slim_plan(const slim_options *options, const char *const *data, int n_data,
+                      bool json, char **text, slim_error *error);
 /* `slimclr bench step`: one JSON line. */
 slim_status slim_bench_step(const slim_options *options, char **text, slim_error *error);
 /* `slimclr bench ops`: a JSON line for each case, without its end, given to `line` as

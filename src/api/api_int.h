@@ -174,7 +174,8 @@ bool api_passed(const slim_hooks *hooks, int64_t done, int64_t total);
 
 /* ---- reading data (parts.c) -------------------------------------------------------- */
 
-/* Opens the pictures that `pretrain` learns from, and says what is known of them. */
+/* Opens the pictures that `pretrain` learns from, those of key "data" where no DATA is
+ * given, and says what is known of them. */
 enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *conf,
                                  const char *const *data, int n_data,
                                  struct sl_source **source,

@@ -17,24 +17,30 @@ const char *slim_version(void)
     return api_build.version;
 }
 
-/* What plan and bench share: settings without data, and what they describe. */
+/* What plan and bench share: settings, mostly without data, and what they describe. */
 struct outline {
     struct sl_conf *conf;
+    struct sl_source *source; /* NULL: without data */
     struct api_settings settings;
     struct sl_device device;
     struct sl_net *net;
 };
 
 static enum sl_status open_outline(struct sl_error *err, const slim_options *options,
+                                   bool with_data, const char *const *data, int n_data,
                                    struct outline *outline)
 {
-    const struct api_pictures unknown = {
+    struct api_pictures pictures = {
         .mean = {0.485F, 0.456F, 0.406F},
         .std = {0.229F, 0.224F, 0.225F},
     };
     SL_TRY(api_conf_complete(err, options, &outline->conf));
+    if (with_data && (n_data > 0 || sl_conf_text(outline->conf, "data")[0] != '\0')) {
+        SL_TRY(api_pictures_open(err, outline->conf, data, n_data, &outline->source,
+                                 &pictures));
+    }
     SL_TRY(api_device_open(err, outline->conf, &outline->device));
-    SL_TRY(api_settings_resolve(err, outline->conf, &unknown, &outline->device,
+    SL_TRY(api_settings_resolve(err, outline->conf, &pictures, &outline->device,
                                 &outline->settings));
     return sl_resnet_build(err, &outline->settings.resnet, &outline->net);
 }
@@ -42,6 +48,7 @@ static enum sl_status open_outline(struct sl_error *err, const slim_options *opt
 static void close_outline(struct outline *outline)
 {
     sl_net_destroy(outline->net);
+    sl_source_close(outline->source);
     sl_device_close(&outline->device);
     sl_conf_destroy(outline->conf);
 }
@@ -76,6 +83,36 @@ struct width_plan {
     size_t packed, activations, scratch;
 };
 
+/* What a run takes. This process is the program with its libraries as the run will be,
+ * with the net's ops prepared and the data opened; what it holds is measured rather than
+ * guessed, and all else is known to the byte. */
+struct memory_plan {
+    struct sl_trainer_memory trainer;
+    struct sl_loader_memory loader;
+    size_t process, total;
+};
+
+static enum sl_status plan_memory(struct sl_error *err, const struct outline *outline,
+                                  struct memory_plan *memory)
+{
+    const struct sl_trainer_config *trainer = &outline->settings.trainer;
+    SL_TRY(sl_trainer_plan_memory(err, trainer, outline->net, &outline->device,
+                                  &memory->trainer));
+    memory->loader = sl_loader_plan_memory(&(struct sl_loader_config){
+        .source = outline->source,
+        .recipe = outline->settings.recipe,
+        .n_views = sl_method_info(trainer->method)->n_views,
+        .batch = trainer->batch,
+        .n_workers = outline->settings.workers,
+        .end_step = trainer->total_steps,
+    });
+    memory->process = (size_t)sl_peak_rss();
+    memory->total = memory->trainer.params + memory->trainer.block +
+                    memory->trainer.method + memory->trainer.measure +
+                    memory->loader.ring + memory->loader.workers + memory->process;
+    return SL_OK;
+}
+
 static enum sl_status plan_width(struct sl_error *err, const struct outline *outline,
                                  int width, struct sl_text *values,
                                  struct width_plan *row)
@@ -105,8 +142,7 @@ static enum sl_status plan_width(struct sl_error *err, const struct outline *out
 
 static enum sl_status plan_json(struct sl_error *err, const struct outline *outline,
                                 const struct width_plan *rows,
-                                const struct sl_trainer_memory *memory,
-                                struct sl_text *text)
+                                const struct memory_plan *memory, struct sl_text *text)
 {
     json_t *root = json_object();
     json_t *widths = json_array();
@@ -135,18 +171,27 @@ static enum sl_status plan_json(struct sl_error *err, const struct outline *outl
     }
     json_object_set_new(root, "widths", widths);
     json_object_set_new(root, "params_total", json_integer(outline->net->total));
-    json_object_set_new(root, "params_bytes", json_integer((json_int_t)memory->params));
-    json_object_set_new(root, "block_bytes", json_integer((json_int_t)memory->block));
-    json_object_set_new(root, "method_bytes", json_integer((json_int_t)memory->method));
-    json_object_set_new(root, "measure_bytes", json_integer((json_int_t)memory->measure));
-    json_object_set_new(root, "total_bytes",
-                        json_integer((json_int_t)(memory->params + memory->block +
-                                                  memory->method + memory->measure)));
+    const struct {
+        const char *key;
+        size_t bytes;
+    } sizes[] = {
+        {"params_bytes", memory->trainer.params},
+        {"block_bytes", memory->trainer.block},
+        {"method_bytes", memory->trainer.method},
+        {"measure_bytes", memory->trainer.measure},
+        {"loader_bytes", memory->loader.ring},
+        {"workers_bytes", memory->loader.workers},
+        {"process_bytes", memory->process},
+        {"total_bytes", memory->total},
+    };
+    for (int i = 0; i < SL_COUNT(sizes); i++) {
+        json_object_set_new(root, sizes[i].key, json_integer((json_int_t)sizes[i].bytes));
+    }
     return api_json_add(err, text, root);
 }
 
 static void plan_table(const struct outline *outline, const struct width_plan *rows,
-                       const struct sl_trainer_memory *memory, struct sl_text *text)
+                       const struct memory_plan *memory, struct sl_text *text)
 {
     const struct sl_trainer_config *trainer = &outline->settings.trainer;
     char a[32];
@@ -171,22 +216,32 @@ static void plan_table(const struct outline *outline, const struct width_plan *r
     }
     sl_text_add(text, "\nparameters and MACs are the trunk's (no head), for one picture; "
                       "1 multiply-add = 1.\n");
-    megabytes(a, sizeof a, memory->params);
+    megabytes(a, sizeof a, memory->trainer.params);
     sl_text_add(text,
                 "weights, gradients, momentum%s: %s (%lld parameters, head and "
                 "all widths' norms included)\n",
                 method->has_target ? ", key encoder" : "", a,
                 (long long)outline->net->total);
-    megabytes(a, sizeof a, memory->block);
+    megabytes(a, sizeof a, memory->trainer.block);
     sl_text_add(text, "activations of a step, used by all widths in turn: %s\n", a);
-    megabytes(a, sizeof a, memory->method);
+    megabytes(a, sizeof a, memory->trainer.method);
     sl_text_add(text, "%slogits, views: %s\n", method->has_queue ? "queue, " : "", a);
-    if (memory->measure > 0) {
-        megabytes(a, sizeof a, memory->measure);
+    if (memory->trainer.measure > 0) {
+        megabytes(a, sizeof a, memory->trainer.measure);
         sl_text_add(text, "gradients of each width (--grad-diag): %s\n", a);
     }
-    megabytes(a, sizeof a,
-              memory->params + memory->block + memory->method + memory->measure);
+    megabytes(a, sizeof a, memory->loader.ring);
+    megabytes(b, sizeof b, memory->loader.workers);
+    sl_text_add(text,
+                "pictures, %d batches in turn: %s; %d loader workers: %s and what "
+                "their largest picture takes\n",
+                memory->loader.slots, a, outline->settings.workers, b);
+    megabytes(a, sizeof a, memory->process);
+    sl_text_add(text, "the program and its libraries%s: %s\n",
+                outline->source != NULL ? ", the data's files or index"
+                                        : " (with DATA: its files or index, too)",
+                a);
+    megabytes(a, sizeof a, memory->total);
     sl_text_add(text, "total: %s\n", a);
 }
 
@@ -194,7 +249,7 @@ static enum sl_status make_plan(struct sl_error *err, const struct outline *outl
                                 bool json, struct sl_text *text)
 {
     struct width_plan rows[SL_WIDTHS_MAX];
-    struct sl_trainer_memory memory = {0};
+    struct memory_plan memory = {0};
     struct sl_text values = {0};
     enum sl_status status = SL_OK;
     memset(rows, 0, sizeof rows);
@@ -202,8 +257,7 @@ static enum sl_status make_plan(struct sl_error *err, const struct outline *outl
     for (int i = 0; i < outline->net->widths.n; i++) {
         SL_TRY_OUT(plan_width(err, outline, i, with_values ? &values : NULL, &rows[i]));
     }
-    SL_TRY_OUT(sl_trainer_plan_memory(err, &outline->settings.trainer, outline->net,
-                                      &outline->device, &memory));
+    SL_TRY_OUT(plan_memory(err, outline, &memory));
     if (json) {
         status = plan_json(err, outline, rows, &memory, text);
         goto out;
@@ -221,15 +275,15 @@ out:
     return status;
 }
 
-slim_status slim_plan(const slim_options *options, bool json, char **out,
-                      slim_error *error)
+slim_status slim_plan(const slim_options *options, const char *const *data, int n_data,
+                      bool json, char **out, slim_error *error)
 {
     struct sl_error err = {0};
     enum sl_status status = SL_OK;
     struct outline outline = {0};
     struct sl_text text = {0};
     *out = NULL;
-    SL_TRY_OUT(open_outline(&err, options, &outline));
+    SL_TRY_OUT(open_outline(&err, options, true, data, n_data, &outline));
     api_say_uneven(outline.net, sl_conf_text(outline.conf, "arch"));
     SL_TRY_OUT(make_plan(&err, &outline, json, &text));
     SL_TRY_OUT(api_text_out(&err, &text, out));
@@ -285,7 +339,7 @@ slim_status slim_bench_step(const slim_options *options, char **out, slim_error 
     struct sl_text text = {0};
     struct sl_bench_step_result result;
     *out = NULL;
-    SL_TRY_OUT(open_outline(&err, options, &outline));
+    SL_TRY_OUT(open_outline(&err, options, false, NULL, 0, &outline));
     struct sl_trainer_config trainer = outline.settings.trainer;
     int steps = sl_conf_is_auto(outline.conf, "steps")
                     ? BENCH_STEPS

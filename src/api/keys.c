@@ -677,7 +677,7 @@ static const struct {
       PART(output_keys)}},
     {"plan",
      {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
-      PART(plan_keys), PART(output_keys)}},
+      PART(plan_keys), PART(cache_keys), PART(output_keys)}},
     {"eval knn",
      {PART(eval_keys), PART(frozen_keys), PART(knn_keys), PART(device_keys),
       PART(worker_keys), PART(cache_keys), PART(output_keys)}},

@@ -7,8 +7,39 @@
 #include "api_int.h"
 
 #include <jansson.h>
+#include <string.h>
 
-enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */ };
+enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */, DATA_MOST = 256 };
+
+/* The data that key "data" names, apart at ';'. */
+static enum sl_status open_named(struct sl_error *err,
+                                 const struct sl_source_config *config, const char *named,
+                                 struct sl_source **source)
+{
+    enum sl_status status = SL_OK;
+    const char *data[DATA_MOST];
+    char *text = NULL;
+    int n = 0;
+    size_t size = strlen(named) + 1;
+    SL_TRY(sl_heap_alloc(err, "names of the data", (int64_t)size, 1, &text));
+    memcpy(text, named, size);
+    for (char *at = text, *next = NULL; at != NULL && *at != '\0'; at = next) {
+        next = strchr(at, ';');
+        if (next != NULL) {
+            *next++ = '\0';
+        }
+        if (n == DATA_MOST) {
+            status = SL_FAIL(err, SL_ERROR_USAGE, "--data: more than %d names",
+                             (int)DATA_MOST);
+            goto out;
+        }
+        data[n++] = at;
+    }
+    status = sl_source_open_all(err, config, data, n, source);
+out:
+    sl_heap_free(text);
+    return status;
+}
 
 enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *conf,
                                  const char *const *data, int n_data,
@@ -25,7 +56,11 @@ enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *con
         .cache_directory = api_cache_directory(conf, cache, sizeof cache),
     };
     SL_TRY(api_decode_options(err, conf, &config.decode));
-    SL_TRY(sl_source_open_all(err, &config, data, n_data, source));
+    if (n_data > 0) {
+        SL_TRY(sl_source_open_all(err, &config, data, n_data, source));
+    } else {
+        SL_TRY(open_named(err, &config, sl_conf_text(conf, "data"), source));
+    }
     *pictures = (struct api_pictures){.count = sl_source_count(*source)};
     if (sl_source_side_fixed(*source, &height, &width)) {
         pictures->fixed_side = height > width ? height : width;

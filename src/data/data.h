@@ -350,13 +350,17 @@ struct sl_loader_work {
     double decode_s, augment_s;
 };
 struct sl_loader_work sl_loader_work(const struct sl_loader *loader);
-/* Bytes held. The ring is there from the start and never grows; a worker holds what its
- * largest picture needed, which is known from the start for fixed-size data only. */
+/* Bytes held. The ring is there from the start and never grows; a worker holds an order
+ * of the pictures, and what its largest picture needed, which is known from the start for
+ * fixed-size data only. */
 struct sl_loader_memory {
     int slots; /* batches in the ring */
     size_t ring, workers;
 };
 struct sl_loader_memory sl_loader_memory(const struct sl_loader *loader);
+/* The same before a loader is made, with workers that met no large picture yet. The
+ * source may be NULL: of no pictures. */
+struct sl_loader_memory sl_loader_plan_memory(const struct sl_loader_config *config);
 /* Distinct damaged pictures met so far in batch order, with the reason of each: for
  * bad_files.txt. A training picture that is damaged is replaced by the next readable one
  * of the epoch's permutation (skip), or shown as grey 128 (grey). In sequential mode

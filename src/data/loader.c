@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { CHUNKS_PER_WORKER = 4, SMALL_BATCH_BYTES = 64 * 1024 * 1024, GREY = 128 };
+enum { WORKER_BYTES = 1024 * 1024 }; /* for pictures on their way, until one needs more */
 
 /* A damaged picture as a worker met it. */
 struct bad {
@@ -254,7 +255,9 @@ static void fill_chunk(void *context, int worker_index, int slot, int64_t number
 
 static int64_t pictures_of(const struct sl_loader_config *config)
 {
-    return config->subset != NULL ? config->n_subset : sl_source_count(config->source);
+    return config->subset != NULL   ? config->n_subset
+           : config->source != NULL ? sl_source_count(config->source)
+                                    : 0;
 }
 
 static enum sl_status check_config(struct sl_error *err,
@@ -313,7 +316,8 @@ static enum sl_status make_workers(struct sl_error *err, struct sl_loader *loade
     for (int w = 0; w < loader->config.n_workers; w++) {
         struct worker *worker = &loader->workers[w];
         worker->order_epoch = -1;
-        SL_TRY(sl_arena_create(err, 1024 * 1024, &worker->arena));
+        SL_TRY(sl_arena_create(err, WORKER_BYTES, &worker->arena));
+        loader->worker_bytes[w] = WORKER_BYTES;
         if (!loader->config.sequential) {
             SL_TRY(sl_heap_alloc(err, "order of pictures", loader->n_pictures,
                                  sizeof(int32_t), &worker->order));
@@ -322,6 +326,7 @@ static enum sl_status make_workers(struct sl_error *err, struct sl_loader *loade
     return SL_OK;
 }
 
+/* How many batches, of how many parts, from how many pictures. */
 static void plan(struct sl_loader *loader)
 {
     const struct sl_loader_config *config = &loader->config;
@@ -343,7 +348,13 @@ static void plan(struct sl_loader *loader)
     bool is_small = (double)loader->row_floats * config->batch * config->n_views * 4 <=
                     SMALL_BATCH_BYTES;
     loader->n_ring = config->n_slots > 0 ? config->n_slots : is_small ? 3 : 2;
-    /* Training must find a readable picture for each row; a sequential pass need not. */
+}
+
+/* Training must find a readable picture for each row; a sequential pass need not. */
+static void allow_bad(struct sl_loader *loader)
+{
+    const struct sl_loader_config *config = &loader->config;
+    int64_t count = loader->n_pictures;
     loader->bad_of = config->sequential ? sl_source_count(config->source) : count;
     loader->most_bad = (int64_t)(config->max_bad * (double)loader->bad_of);
 }
@@ -351,6 +362,7 @@ static void plan(struct sl_loader *loader)
 static enum sl_status build(struct sl_error *err, struct sl_loader *loader)
 {
     plan(loader);
+    allow_bad(loader);
     SL_TRY(make_ring(err, loader));
     SL_TRY(make_workers(err, loader));
     SL_TRY(sl_arena_create(err, 1024, &loader->texts));
@@ -583,10 +595,19 @@ struct sl_loader_memory sl_loader_memory(const struct sl_loader *loader)
                  2 * sizeof(int32_t);
     struct sl_loader_memory memory = {.slots = loader->n_ring};
     memory.ring = (size_t)loader->n_ring * (size_t)config->batch * row;
+    size_t order = config->sequential ? 0 : (size_t)loader->n_pictures * sizeof(int32_t);
     for (int w = 0; w < config->n_workers; w++) {
-        memory.workers += loader->worker_bytes[w];
+        memory.workers += order + (loader->worker_bytes != NULL ? loader->worker_bytes[w]
+                                                                : WORKER_BYTES);
     }
     return memory;
+}
+
+struct sl_loader_memory sl_loader_plan_memory(const struct sl_loader_config *config)
+{
+    struct sl_loader outline = {.config = *config};
+    plan(&outline);
+    return sl_loader_memory(&outline);
 }
 
 int64_t sl_loader_bad_count(const struct sl_loader *loader)

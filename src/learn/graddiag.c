@@ -342,42 +342,77 @@ static int last_linear(const struct sl_net *net)
     return last >= 0 && is_layer(&net->params[last]) ? last : -1;
 }
 
-static enum sl_status make_record(struct sl_error *err, struct sl_graddiag *diag)
+/* What all sizes here follow from. */
+struct extents {
+    int n_layers, head; /* index of the head's last weight, or -1 */
+    int rows, cols;     /* of that */
+    int64_t largest;    /* values of the largest layer */
+};
+
+static struct extents extents_of(const struct sl_net *net)
 {
-    const struct sl_net *net = diag->net;
-    struct sl_grad_record *record = &diag->record;
-    int64_t largest = 0;
+    struct extents extents = {.head = last_linear(net)};
     for (int i = 0; i < net->n_params; i++) {
         if (is_layer(&net->params[i])) {
-            record->n_layers++;
-            largest = net->params[i].count > largest ? net->params[i].count : largest;
+            int64_t count = net->params[i].count;
+            extents.n_layers++;
+            extents.largest = count > extents.largest ? count : extents.largest;
         }
     }
+    if (extents.head >= 0) {
+        const struct sl_param *param = &net->params[extents.head];
+        extents.rows = net->axes[param->axis_out].full;
+        extents.cols = net->axes[param->axis_in].full;
+    }
+    return extents;
+}
+
+/* Numbers for the products of the head's gradient. */
+static int64_t gram_count(const struct extents *extents)
+{
+    int64_t side = extents->rows < extents->cols ? extents->rows : extents->cols;
+    return side * (side + 1);
+}
+
+static enum sl_status make_record(struct sl_error *err, struct sl_graddiag *diag)
+{
+    struct sl_grad_record *record = &diag->record;
+    struct extents extents = extents_of(diag->net);
+    record->n_layers = extents.n_layers;
+    record->head = extents.head;
     SL_TRY(sl_heap_alloc(err, "gradient diagnostics", record->n_layers,
                          sizeof *record->layers, &record->layers));
-    SL_TRY(
-        sl_heap_alloc(err, "gradients of one layer", largest, sizeof(float), &diag->sum));
-    for (int w = 0; w < net->widths.n; w++) {
-        SL_TRY(sl_heap_alloc(err, "gradients of one layer", largest, sizeof(float),
-                             &diag->host[w]));
+    SL_TRY(sl_heap_alloc(err, "gradients of one layer", extents.largest, sizeof(float),
+                         &diag->sum));
+    for (int w = 0; w < diag->net->widths.n; w++) {
+        SL_TRY(sl_heap_alloc(err, "gradients of one layer", extents.largest,
+                             sizeof(float), &diag->host[w]));
     }
-    record->head = last_linear(net);
     if (record->head < 0) {
         return SL_OK;
     }
-    const struct sl_param *param = &net->params[record->head];
-    record->head_rows = net->axes[param->axis_out].full;
-    record->head_cols = net->axes[param->axis_in].full;
-    int64_t side =
-        record->head_rows < record->head_cols ? record->head_rows : record->head_cols;
-    SL_TRY(sl_heap_alloc(err, "products of the head's gradient", side * (side + 1),
+    record->head_rows = extents.rows;
+    record->head_cols = extents.cols;
+    SL_TRY(sl_heap_alloc(err, "products of the head's gradient", gram_count(&extents),
                          sizeof *diag->gram, &diag->gram));
     return make_sketch(err, diag);
 }
 
-size_t sl_graddiag_bytes(const struct sl_net *net)
+static size_t kept_bytes(const struct sl_net *net)
 {
     return (size_t)net->widths.n * (size_t)net->total * sizeof(float);
+}
+
+size_t sl_graddiag_bytes(const struct sl_net *net)
+{
+    struct extents extents = extents_of(net);
+    int64_t head = (int64_t)extents.rows * extents.cols;
+    int64_t values = head < SL_GRAD_VALUES_MOST ? head : SL_GRAD_VALUES_MOST;
+    size_t sketch = head > values ? (size_t)head * sizeof(uint32_t) : 0;
+    return kept_bytes(net) +
+           (size_t)(1 + net->widths.n) * (size_t)extents.largest * sizeof(float) +
+           (size_t)gram_count(&extents) * sizeof(double) +
+           (size_t)values * sizeof(float) + sketch;
 }
 
 enum sl_status sl_graddiag_create(struct sl_error *err, const struct sl_net *net,
@@ -391,7 +426,7 @@ enum sl_status sl_graddiag_create(struct sl_error *err, const struct sl_net *net
     made->net = net;
     made->device = device;
     SL_TRY_OUT(device->table->alloc(err, device->state, "gradients of each width",
-                                    sl_graddiag_bytes(net), &made->block));
+                                    kept_bytes(net), &made->block));
     for (int w = 0; w < net->widths.n; w++) {
         made->kept[w] = (float *)made->block + w * net->total;
     }

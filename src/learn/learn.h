@@ -314,6 +314,9 @@ enum sl_status sl_trainer_plan_memory(struct sl_error *err,
                                       const struct sl_net *net,
                                       const struct sl_device *device,
                                       struct sl_trainer_memory *memory);
+/* What a step computes in, `*bytes` of backend memory: between two steps it is anybody's,
+ * and nothing is kept in it. */
+void *sl_trainer_scratch(const struct sl_trainer *trainer, size_t *bytes);
 /* Seconds spent in the last step per width (forward, loss and backward), keys, and
  * update: for the bench. */
 struct sl_step_times {

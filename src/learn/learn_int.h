@@ -84,7 +84,7 @@ struct sl_graddiag {
     uint32_t *sketch;
     struct sl_grad_record record;
 };
-/* Backend memory it takes. */
+/* Memory it takes, of the backend and of the host. */
 size_t sl_graddiag_bytes(const struct sl_net *net);
 enum sl_status sl_graddiag_create(struct sl_error *err, const struct sl_net *net,
                                   const struct sl_device *device,

@@ -427,6 +427,12 @@ out:
     return status;
 }
 
+void *sl_trainer_scratch(const struct sl_trainer *trainer, size_t *bytes)
+{
+    *bytes = trainer->block_bytes;
+    return trainer->block[0];
+}
+
 struct sl_step_times sl_trainer_times(const struct sl_trainer *trainer)
 {
     return trainer->times;

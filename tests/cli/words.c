@@ -83,7 +83,7 @@ static void test_unknown_words(void **state)
     cli_expect_refused(RUN("list"), 2, "archs");
     cli_expect_refused(RUN("list", "colours"), 2, "colours");
     cli_expect_refused(RUN("info", "--yaml"), 2, "--yaml");
-    cli_expect_refused(RUN("plan", "extra"), 2, "extra");
+    cli_expect_refused(RUN("plan", "extra"), 3, "extra");
     cli_expect_refused(RUN("plan", "--arch"), 2, "--arch");
     cli_expect_refused(RUN("plan", "--arch", "resnet19"), 2, "resnet19");
     cli_expect_refused(RUN("plan", "--batchsize", "4"), 2, "--batchsize");
@@ -135,6 +135,50 @@ static void test_plan_costs(void **state)
     (void)state;
     expect_costs("resnet50", "224", resnet50, resnet50_macs);
     expect_costs("resnet18", "224", resnet18, NULL);
+}
+
+static int64_t planned(const json_t *plan, const char *key)
+{
+    const json_t *value = json_object_get(plan, key);
+    assert_non_null(value);
+    return json_integer_value(value);
+}
+
+/* The total is the sum of its parts, those of the pictures among them; with DATA, or a
+ * recipe that names some, settings are those that a run on it would have. */
+static void test_plan_memory(void **state)
+{
+    static const char *const parts[] = {"params_bytes",  "block_bytes",  "method_bytes",
+                                        "measure_bytes", "loader_bytes", "workers_bytes",
+                                        "process_bytes"};
+    int64_t sum = 0;
+    (void)state;
+#define PLAN(...)                                                                        \
+    cli_json(RUN("plan", "-a", "resnet8-b16", "-b", "16", "-j", "2", "--json", "-q",     \
+                 __VA_ARGS__))
+    json_t *plan = PLAN("--image-size", "16", "--grad-diag", "on");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        assert_true(planned(plan, parts[i]) > 0);
+        sum += planned(plan, parts[i]);
+    }
+    assert_int_equal(planned(plan, "total_bytes"), sum);
+    /* Three batches of two views with label and number; a megabyte for each worker. */
+    int64_t ring = 3 * 16 * (2 * 16 * 16 * 3 * (int64_t)sizeof(float) + 8);
+    assert_int_equal(planned(plan, "loader_bytes"), ring);
+    assert_int_equal(planned(plan, "workers_bytes"), 2 * 1024 * 1024);
+    json_decref(plan);
+    plan = PLAN("synthetic:size=16,n=256,test=10");
+    assert_int_equal(planned(plan, "image_size"), 16);
+    assert_int_equal(planned(plan, "queue"), 64);
+    assert_int_equal(planned(plan, "loader_bytes"), ring);
+    assert_int_equal(planned(plan, "workers_bytes"), 2 * (1024 * 1024 + 256 * 4));
+    json_decref(plan);
+    plan = PLAN("--data", "synthetic:size=16,n=128;synthetic:size=16,n=128,seed=2");
+    assert_int_equal(planned(plan, "queue"), 64);
+    json_decref(plan);
+    plan = PLAN("--recipe", "demo");
+    assert_int_equal(planned(plan, "image_size"), 32);
+    json_decref(plan);
 }
 
 static void test_plan_ops(void **state)
@@ -380,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_unknown_words),
         cmocka_unit_test(test_version_lists_info),
         cmocka_unit_test(test_plan_costs),
+        cmocka_unit_test(test_plan_memory),
         cmocka_unit_test(test_plan_ops),
         cmocka_unit_test(test_uneven_channels),
         cmocka_unit_test(test_precision),

@@ -536,6 +536,64 @@ static void test_memory_is_planned(void **state)
     tiny_end(tiny);
 }
 
+/* What a backend is asked for, beside what it gives. */
+static struct {
+    enum sl_status (*alloc)(struct sl_error *err, void *state, const char *what,
+                            size_t bytes, void **memory);
+    size_t bytes;
+} counted;
+
+static enum sl_status counting_alloc(struct sl_error *err, void *state, const char *what,
+                                     size_t bytes, void **memory)
+{
+    counted.bytes += bytes;
+    return counted.alloc(err, state, what, bytes, memory);
+}
+
+/* Every method takes from the backend what was planned, to the byte. Gradients that are
+ * measured stand in the host's memory too; whatever else it takes is small. */
+static void test_plan_is_what_is_taken(void **state)
+{
+    static const char *const methods[] = {"mocov2", "mocov3", "simclr", "supervised"};
+    (void)state;
+    for (int i = 0; i < SL_COUNT(methods); i++) {
+        for (int with_grads = 0; with_grads < 2; with_grads++) {
+            struct sl_error err = {0};
+            struct sl_device device = kit_device("ref");
+            struct sl_backend table = *device.table;
+            struct sl_trainer_config config = tiny_config();
+            struct sl_trainer *trainer = NULL;
+            struct sl_trainer_memory planned;
+            config.method = sl_method_find(methods[i]);
+            const struct sl_method_info *info = sl_method_info(config.method);
+            config.queue = info->has_queue ? TINY_QUEUE : 0;
+            config.distill = info->has_labels ? SL_DISTILL_NONE : SL_DISTILL_SEED;
+            config.distill_weight = info->has_labels ? 0.0 : 0.5;
+            config.grad_every = with_grads;
+            struct sl_net *net =
+                kit_resnet("resnet8-b8", four, TINY_IMAGE, info->head, TINY_DIM);
+            counted.alloc = table.alloc;
+            counted.bytes = 0;
+            table.alloc = counting_alloc;
+            device.table = &table;
+            kit_ok(sl_trainer_plan_memory(&err, &config, net, &device, &planned), &err);
+            assert_int_equal(counted.bytes, 0);
+            int64_t before = sl_heap_bytes();
+            kit_ok(sl_trainer_create(&err, &config, net, &device, &trainer), &err);
+            size_t sum =
+                planned.params + planned.block + planned.method + planned.measure;
+            assert_true((planned.measure > 0) == (with_grads > 0));
+            if (!with_grads) {
+                assert_int_equal(sum, counted.bytes);
+            }
+            assert_in_range(sl_heap_bytes() - before, sum, sum + 1024 * 1024);
+            sl_trainer_destroy(trainer);
+            sl_net_destroy(net);
+            sl_device_close(&device);
+        }
+    }
+}
+
 static void test_batch_of_another_size(void **state)
 {
     (void)state;
@@ -599,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_restore),
         cmocka_unit_test(test_restore_checks),
         cmocka_unit_test(test_memory_is_planned),
+        cmocka_unit_test(test_plan_is_what_is_taken),
         cmocka_unit_test(test_batch_of_another_size),
         cmocka_unit_test(test_out_of_memory),
     };

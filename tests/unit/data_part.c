@@ -243,7 +243,10 @@ static void test_batches(void **state)
                      SL_OK);
     struct sl_loader *loader = NULL;
     struct sl_arena *arena = kit_arena();
+    struct sl_loader_memory planned = sl_loader_plan_memory(&config);
+    int64_t before = sl_heap_bytes();
     assert_int_equal(sl_loader_create(&err, &config, &loader), SL_OK);
+    int64_t taken = sl_heap_bytes() - before;
     for (int step = 0; step < 20; step++) {
         struct sl_batch batch;
         float want[ROW];
@@ -267,7 +270,13 @@ static void test_batches(void **state)
     struct sl_loader_memory memory = sl_loader_memory(loader);
     size_t row = 2 * ROW * sizeof(float) + 2 * sizeof(int32_t);
     assert_int_equal(memory.ring, (size_t)memory.slots * 6 * row);
-    assert_in_range(memory.workers, 1, 2 * 1024 * 1024);
+    assert_int_equal(memory.workers, 2 * (1024 * 1024 + 6 * sizeof(int32_t)));
+    /* All of it was planned; what is taken besides is small. */
+    assert_int_equal(planned.slots, memory.slots);
+    assert_int_equal(planned.ring, memory.ring);
+    assert_int_equal(planned.workers, memory.workers);
+    assert_in_range(taken, planned.ring + planned.workers,
+                    planned.ring + planned.workers + 128 * 1024);
     sl_loader_destroy(loader);
     sl_arena_destroy(arena);
     sl_source_close(source);
