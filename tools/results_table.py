@@ -6,6 +6,7 @@
 
 Of several seeds: the mean, and in brackets each seed's figure.
 """
+import array
 import json
 import math
 import pathlib
@@ -50,18 +51,20 @@ def table(base, title, kind, key, names, widths=WIDTHS):
         print("\n".join(rows))
 
 
-def joined(run):
-    """The records of the gradient diagnostics once all widths train."""
+def diagnostics(run):
+    """The records of the gradient diagnostics, and from which on they are of the second half of
+    the run, where all widths train in every run."""
     path = run / "graddiag.jsonl"
-    if not path.exists():
-        return []
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    return [r for r in records if r["active"] == len(r["widths"])]
+    records = []
+    if path.exists():
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+    half = records[-1]["step"] / 2 if records else 0
+    return records, sum(r["step"] <= half for r in records)
 
 
 def gradients(base):
-    print("\nGradients once all widths train: median (range) of the records of all seeds\n")
-    print("| run | ratio A | ratio B | share of the full width in ring 1 (narrowest) "
+    print("\nGradients, second half of the run: median (range) of the records of all seeds\n")
+    print("| run | ratio A | ratio B | share of the full width in the narrowest ring "
           "| cosine 1.00, 0.25 | cosine 0.50, 0.25 |")
     print("| --- |" + " ---: |" * 5)
     pick = {
@@ -72,7 +75,8 @@ def gradients(base):
         "near": lambda r: r["total"]["cosine"][-2][-1],
     }
     for name in CURES:
-        records = [r for run in runs_of(base, name) for r in joined(run)]
+        found = [diagnostics(run) for run in runs_of(base, name)]
+        records = [r for every, begin in found for r in every[begin:]]
         if not records:
             continue
         cells = []
@@ -85,28 +89,19 @@ def gradients(base):
 
 def scatter(base):
     """How far the last layer's gradients of a run spread around their mean direction."""
-    import array
-    print("\nDirection of the last layer's gradient, all widths training: length of the mean "
-          "over the mean length\n(1: always the same way; 0: every way), by seed\n")
+    print("\nThe last layer's summed gradient, second half of the run: length of the mean over the "
+          "mean length, by\nseed (1: always the same way; 0: every way)\n")
     for name in CURES:
         found = []
         for run in runs_of(base, name):
-            path = run / "graddiag_head.f32"
-            records = joined(run)
-            if not path.exists() or not records:
+            every, begin = diagnostics(run)
+            if not every:
                 continue
-            every = [json.loads(line) for line in
-                     (run / "graddiag.jsonl").read_text().splitlines()]
             size = every[0]["head"]["values"]
-            values = array.array("f", path.read_bytes())
-            total, length = [0.0] * size, 0.0
-            for k, r in enumerate(every):
-                if r["active"] < len(r["widths"]):
-                    continue
-                part = values[k * size:(k + 1) * size]
-                length += math.sqrt(sum(v * v for v in part))
-                total = [t + v for t, v in zip(total, part)]
-            found.append(math.sqrt(sum(t * t for t in total)) / length)
+            values = array.array("f", (run / "graddiag_head.f32").read_bytes())
+            rows = [values[k * size:(k + 1) * size] for k in range(begin, len(every))]
+            total = [sum(column) for column in zip(*rows)]
+            found.append(math.hypot(*total) / sum(math.hypot(*row) for row in rows))
         if found:
             print(f"- {name}: {seeds(found, '{:.2f}')}")
 
@@ -136,6 +131,8 @@ def main():
           ["path"], (1.0, 0.5))
     for run in runs_of(base, "untrained")[:1]:
         knn = json.loads((run / "eval" / "knn.json").read_text())
+        if "raw_acc1" not in knn:
+            continue
         print(f"\nRaw pixels: kNN {100 * knn['raw_acc1']:.1f} %, "
               f"mean-centred {100 * knn['raw_centred_acc1']:.1f} %.")
     probes(base)
