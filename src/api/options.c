@@ -201,7 +201,8 @@ enum sl_status api_resolve_real(struct sl_error *err, struct sl_conf *conf,
                                 const char *key, double value)
 {
     char text[64];
-    sl_format_real(text, sizeof text, value);
+    /* What is worked out is written as a person would: 3 x 0.05 is 0.15. */
+    (void)snprintf(text, sizeof text, "%.12g", value);
     return api_resolve(err, conf, key, text);
 }
 
