@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const int64_t TEXT_MOST = (int64_t)64 << 20;
+enum { ROWS_MOST = 1 << 16 }; /* of metrics, a hundred times what a figure shows */
 
 /* ---- for the sections -------------------------------------------------------------- */
 
@@ -201,7 +202,7 @@ static enum sl_status open_metrics(struct sl_error *err, struct report *report)
         sl_path_kind(path) != SL_PATH_FILE) {
         return SL_OK;
     }
-    SL_TRY(sl_metric_table_read(err, path, &report->metrics));
+    SL_TRY(sl_metric_table_read(err, path, ROWS_MOST, &report->metrics));
     report->has_metrics = true;
     if (report->metrics.n_left_out > 0) {
         sl_log(SL_LOG_WARNING,

@@ -319,6 +319,13 @@ enum sl_status report_curves(struct sl_error *err, struct report *report)
                      "back; they are left out of all that follows.",
                      (long long)report->metrics.n_left_out);
     }
+    if (report->metrics.stride > 1) {
+        report_words(report,
+                     "Thinned: of the %lld lines of metrics.jsonl every %lld in a row "
+                     "are shown as one, their mean.",
+                     (long long)report->metrics.n_lines,
+                     (long long)report->metrics.stride);
+    }
     sl_text_add(&report->page, "<div class=\"figures\">\n");
     for (int i = 0; i < SL_COUNT(known); i++) {
         SL_TRY(draw_quantity(err, report, &known[i]));
@@ -357,9 +364,16 @@ static const double *spread_of(const struct report *report, int width)
     return sl_metric_table_column(&report->metrics, key);
 }
 
-/* The lines below the threshold that end at row `end`: their number, and the first. */
-static int64_t lines_below(const struct report *report, const double *spread, int64_t end,
-                           int64_t *first)
+/* The rows that hold as many lines as must lie below the threshold. */
+static int64_t rows_needed(const struct report *report)
+{
+    int64_t stride = report->metrics.stride;
+    return (COLLAPSE_LINES + stride - 1) / stride;
+}
+
+/* The rows below the threshold that end at row `end`: their number, and the first. */
+static int64_t rows_below(const struct report *report, const double *spread, int64_t end,
+                          int64_t *first)
 {
     const double *steps = sl_metric_table_column(&report->metrics, "step");
     int64_t n = 0;
@@ -382,10 +396,10 @@ int64_t report_collapsed_since(const struct report *report, int width)
     if (spread == NULL || report->metrics.n_rows == 0) {
         return -1;
     }
-    int64_t n = lines_below(report, spread, report->metrics.n_rows - 1, &first);
+    int64_t n = rows_below(report, spread, report->metrics.n_rows - 1, &first);
     /* A run may be over before so many lines were logged: then its end decides, as in the
      * run's own warning. */
-    bool counts = n >= COLLAPSE_LINES || (n > 0 && report->is_finished);
+    bool counts = n >= rows_needed(report) || (n > 0 && report->is_finished);
     return counts ? (int64_t)sl_metric_table_column(&report->metrics, "step")[first] : -1;
 }
 
@@ -416,7 +430,7 @@ static void add_width_words(struct report *report, int width)
                     "<span class=\"good\">not collapsed</span>: spread %.2f at step %.0f",
                     spread[last], steps[last]);
         for (int64_t i = 0; i < n; i++) { /* it may have been, for a while */
-            if (lines_below(report, spread, i, &first) == COLLAPSE_LINES) {
+            if (rows_below(report, spread, i, &first) == rows_needed(report)) {
                 sl_text_add(&report->page,
                             "; it lay below %.2g from step %.0f on, and recovered",
                             COLLAPSE_STD, steps[first]);

@@ -13,7 +13,7 @@
 /* So many records, and so many bytes of their text, are held parsed at once; of a longer
  * run every stride-th. */
 enum { RECORDS_MOST = 20000, SCATTER_MOST = 400, LAYERS_MOST = 512 };
-static const int64_t TEXT_MOST = (int64_t)64 << 20;
+static const int64_t TEXT_MOST = (int64_t)64 << 20, LINE_MOST = (int64_t)16 << 20;
 
 /* One number of each record, found by a path; NaN where there is none. */
 struct records {
@@ -25,19 +25,22 @@ struct records {
     double *step;
 };
 
-/* Whole lines; the last may be being written. */
-static int64_t count_lines(const struct sl_file_map *map)
+/* Whole lines and their bytes; the last may be being written. */
+static enum sl_status count_lines(struct sl_error *err, const char *path, int64_t *n,
+                                  int64_t *size)
 {
-    int64_t n = 0;
-    for (int64_t at = 0; at < map->size; n++) {
-        const unsigned char *end =
-            memchr(map->bytes + at, '\n', (size_t)(map->size - at));
-        if (end == NULL) {
-            break;
-        }
-        at = end - map->bytes + 1;
+    struct sl_line_reader *reader = NULL;
+    struct sl_line line = {.text = ""};
+    *n = 0;
+    SL_TRY(sl_lines_open(err, SL_ERROR_DATA, path, LINE_MOST, &reader));
+    enum sl_status status = sl_lines_next(err, reader, &line);
+    while (status == SL_OK && line.text != NULL) {
+        ++*n;
+        status = sl_lines_next(err, reader, &line);
     }
-    return n;
+    *size = sl_lines_at(reader);
+    sl_lines_close(reader);
+    return status;
 }
 
 static void add_record(struct records *records, const char *line, size_t length)
@@ -53,27 +56,39 @@ static void add_record(struct records *records, const char *line, size_t length)
     json_decref(root);
 }
 
+/* The run may go on meanwhile, or be resumed and rewrite the file: then there are as many
+ * records as are found. */
+static enum sl_status read_lines(struct sl_error *err, const char *path,
+                                 struct records *records)
+{
+    struct sl_line_reader *reader = NULL;
+    struct sl_line line = {0};
+    int64_t size = 0;
+    SL_TRY(count_lines(err, path, &records->n_lines, &size));
+    int64_t by_count = (records->n_lines + RECORDS_MOST - 1) / RECORDS_MOST;
+    int64_t by_size = (size + TEXT_MOST - 1) / TEXT_MOST;
+    records->stride = by_count > by_size ? by_count : by_size;
+    SL_TRY(sl_lines_open(err, SL_ERROR_DATA, path, LINE_MOST, &reader));
+    enum sl_status status = SL_OK;
+    for (int64_t i = 0; i < records->n_lines && status == SL_OK; i++) {
+        status = sl_lines_next(err, reader, &line);
+        if (line.text == NULL) {
+            break;
+        }
+        if (i % records->stride == 0) {
+            add_record(records, line.text, (size_t)line.length);
+        }
+    }
+    sl_lines_close(reader);
+    return status;
+}
+
 static enum sl_status read_records(struct sl_error *err, struct report *report,
                                    const char *path, struct records *records)
 {
-    struct sl_file_map map = {0};
-    SL_TRY(sl_file_map_open(err, SL_ERROR_RUN, path, &map));
     records->list = json_array();
     records->n_widths = report->widths.n;
-    records->n_lines = count_lines(&map);
-    int64_t by_count = (records->n_lines + RECORDS_MOST - 1) / RECORDS_MOST;
-    int64_t by_size = (map.size + TEXT_MOST - 1) / TEXT_MOST;
-    records->stride = by_count > by_size ? by_count : by_size;
-    int64_t at = 0;
-    for (int64_t i = 0; i < records->n_lines; i++) {
-        const char *line = (const char *)map.bytes + at;
-        const char *end = memchr(line, '\n', (size_t)(map.size - at));
-        if (i % records->stride == 0) {
-            add_record(records, line, (size_t)(end - line));
-        }
-        at += end - line + 1;
-    }
-    sl_file_map_close(&map);
+    SL_TRY(read_lines(err, path, records));
     records->n = (int64_t)json_array_size(records->list);
     SL_TRY(sl_arena_alloc(err, report->arena, records->n, sizeof *records->step,
                           &records->step));
@@ -342,18 +357,38 @@ static enum sl_status draw_layers(struct sl_error *err, struct report *report,
 
 /* ---- direction of the last layer's gradient ---------------------------------------- */
 
-/* Every `stride`-th row of the file, as rows of `d`. */
-static enum sl_status read_head(struct sl_error *err, const struct sl_file_map *map,
-                                int64_t d, int64_t n, int64_t stride, float **rows)
+/* False when the file has not so many bytes there, or cannot be read. */
+static bool read_part(const char *path, int64_t offset, int64_t count, void *bytes)
 {
+    struct sl_error ignored = {0};
+    int64_t got = 0;
+    return sl_file_read_at(&ignored, SL_ERROR_DATA, path, offset, count, bytes, &got) ==
+               SL_OK &&
+           got == count;
+}
+
+/* Every `stride`-th row of the file, as rows of `d`; *there is false when the file is too
+ * short for them. */
+static enum sl_status read_head(struct sl_error *err, const char *path, int64_t d,
+                                int64_t n, int64_t stride, float **rows, bool *there)
+{
+    const int64_t bytes = d * 4;
+    unsigned char four[4];
+    /* The last number of the last row, before memory is taken. */
+    *there = read_part(path, (n - 1) * stride * bytes + bytes - 4, 4, four);
+    if (!*there) {
+        return SL_OK;
+    }
     SL_TRY(sl_heap_alloc(err, "gradients of the last layer", n * d, sizeof **rows,
                          (void *)rows));
-    for (int64_t i = 0; i < n; i++) {
-        const unsigned char *at = map->bytes + i * stride * d * 4;
-        for (int64_t k = 0; k < d; k++, at += 4) {
-            uint32_t bits = (uint32_t)at[0] | (uint32_t)at[1] << 8 |
-                            (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-            memcpy(&(*rows)[i * d + k], &bits, sizeof bits);
+    for (int64_t i = 0; i < n && *there; i++) {
+        float *row = *rows + i * d;
+        *there = read_part(path, i * stride * bytes, bytes, row);
+        for (int64_t k = 0; k < d && *there; k++) { /* little-endian in the file */
+            memcpy(four, row + k, sizeof four);
+            uint32_t bits = (uint32_t)four[0] | (uint32_t)four[1] << 8 |
+                            (uint32_t)four[2] << 16 | (uint32_t)four[3] << 24;
+            memcpy(row + k, &bits, sizeof bits);
         }
     }
     return SL_OK;
@@ -396,7 +431,6 @@ static enum sl_status draw_head(struct sl_error *err, struct report *report,
 {
     char path[REPORT_PATH];
     enum sl_status status = SL_OK;
-    struct sl_file_map map = {0};
     float *rows = NULL;
     double *places[2] = {NULL, NULL};
     double share[2];
@@ -411,15 +445,17 @@ static enum sl_status draw_head(struct sl_error *err, struct report *report,
     int64_t stride = (records->n + SCATTER_MOST - 1) / SCATTER_MOST;
     int64_t n = (records->n + stride - 1) / stride;
     int64_t rows_between = stride * records->stride;
-    SL_TRY_OUT(sl_file_map_open(err, SL_ERROR_RUN, path, &map));
-    if (map.size / 4 / d < (n - 1) * rows_between + 1 || records->n_damaged > 0) {
+    bool there = records->n_damaged == 0;
+    if (there) {
+        SL_TRY_OUT(read_head(err, path, d, n, rows_between, &rows, &there));
+    }
+    if (!there) {
         report_gap(report,
                    "graddiag_head.f32 does not fit graddiag.jsonl, so the "
                    "direction of the last layer's gradient is not drawn.",
                    NULL);
         goto out;
     }
-    SL_TRY_OUT(read_head(err, &map, d, n, rows_between, &rows));
     SL_TRY_OUT(sl_arena_alloc(err, report->arena, n, sizeof **places, &places[0]));
     SL_TRY_OUT(sl_arena_alloc(err, report->arena, n, sizeof **places, &places[1]));
     SL_TRY_OUT(sl_project(err, n, d, rows, true, places[0], places[1], share));
@@ -427,7 +463,6 @@ static enum sl_status draw_head(struct sl_error *err, struct report *report,
                               (const double *const *)places, share));
 out:
     sl_heap_free(rows);
-    sl_file_map_close(&map);
     return status;
 }
 
@@ -477,9 +512,15 @@ enum sl_status report_gradients(struct sl_error *err, struct report *report)
         return SL_OK;
     }
     struct sl_error reason = {0};
-    if (read_records(&reason, report, path, &records) != SL_OK) {
+    status = read_records(&reason, report, path, &records);
+    if (status != SL_OK) {
+        if (status == SL_ERROR_RUN) { /* a lack of memory */
+            *err = reason;
+            goto out;
+        }
         report_gap(report, reason.text, NULL);
         sl_page_section_end(&report->page);
+        status = SL_OK;
         goto out;
     }
     if (records.stride > 1) {

@@ -324,7 +324,13 @@ enum sl_status sl_file_read(struct sl_error *err, enum sl_status missing,
                             const char *path, int64_t limit, unsigned char **bytes,
                             int64_t *size);
 
-/* Read-only map of a file. */
+/* Up to `count` bytes from `offset` on; *got is less where the file ends. */
+enum sl_status sl_file_read_at(struct sl_error *err, enum sl_status missing,
+                               const char *path, int64_t offset, int64_t count,
+                               void *bytes, int64_t *got);
+
+/* Read-only map of a file, which nobody may cut shorter meanwhile: reading what is gone
+ * ends the process. */
 struct sl_file_map {
     const unsigned char *bytes;
     int64_t size;
@@ -379,6 +385,24 @@ enum sl_status sl_file_truncate(struct sl_error *err, const char *path, int64_t 
 /* Test hook: writing fails as a full disk does once `bytes` more bytes were written by
  * this process; negative switches it off. */
 void sl_file_fail_after(int64_t bytes);
+
+/* ---- lines of a file, however large (lines.c) -------------------------------------- */
+
+struct sl_line_reader;
+/* Lines of more than `longest` bytes come as empty ones. */
+enum sl_status sl_lines_open(struct sl_error *err, enum sl_status missing,
+                             const char *path, int64_t longest,
+                             struct sl_line_reader **reader);
+void sl_lines_close(struct sl_line_reader *reader);
+/* Without its newline, valid until the next call. */
+struct sl_line {
+    const char *text; /* NULL: there is none any more; what has no newline is no line */
+    int64_t length;
+};
+enum sl_status sl_lines_next(struct sl_error *err, struct sl_line_reader *reader,
+                             struct sl_line *line);
+/* Bytes of the file that the lines so far took. */
+int64_t sl_lines_at(const struct sl_line_reader *reader);
 
 /* ---- configuration (conf.c) -------------------------------------------------------- */
 

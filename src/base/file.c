@@ -5,7 +5,7 @@
  * else. What the bytes mean is the caller's business. Invariant: a file written through
  * sl_file_writer is complete on disk under its name, or the name is as it was.
  */
-#include "base/base.h"
+#include "base/file_int.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -110,9 +110,8 @@ static void reason_of(int code, const char *path, char reason[REASON_MAX])
     (void)snprintf(reason, REASON_MAX, "%s; check the path and the disk", part);
 }
 
-/* "cannot <verb> <path>: <reason>". */
-static enum sl_status fail_io(struct sl_error *err, enum sl_status status,
-                              const char *verb, const char *path, int code)
+enum sl_status sl_file_fail(struct sl_error *err, enum sl_status status, const char *verb,
+                            const char *path, int code)
 {
     char reason[REASON_MAX];
     reason_of(code, path, reason);
@@ -168,21 +167,20 @@ static enum sl_status path_parent(struct sl_error *err, const char *path, char *
 
 /* ---- reading ----------------------------------------------------------------------- */
 
-/* Opens a regular file. O_NONBLOCK, so that a pipe among the data is refused, not waited
- * for. */
-static enum sl_status open_regular(struct sl_error *err, enum sl_status missing,
-                                   const char *path, int *fd, int64_t *size)
+enum sl_status sl_file_open_regular(struct sl_error *err, enum sl_status missing,
+                                    const char *path, int *fd, int64_t *size)
 {
+    /* O_NONBLOCK, so that opening a pipe among the data returns. */
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0) {
-        return fail_io(err, missing, "read", path, errno);
+        return sl_file_fail(err, missing, "read", path, errno);
     }
     enum sl_status status = SL_OK;
     struct stat info;
     if (fstat(*fd, &info) != 0) {
-        status = fail_io(err, missing, "read", path, errno);
+        status = sl_file_fail(err, missing, "read", path, errno);
     } else if (S_ISDIR(info.st_mode)) {
-        status = fail_io(err, missing, "read", path, EISDIR);
+        status = sl_file_fail(err, missing, "read", path, EISDIR);
     } else if (!S_ISREG(info.st_mode)) {
         status = SL_FAIL(
             err, missing,
@@ -213,7 +211,7 @@ static enum sl_status read_all(struct sl_error *err, enum sl_status missing,
                 "while it was read?",
                 path, (long long)done, (long long)size);
         } else if (errno != EINTR) {
-            return fail_io(err, missing, "read", path, errno);
+            return sl_file_fail(err, missing, "read", path, errno);
         }
     }
     return SL_OK;
@@ -229,7 +227,7 @@ enum sl_status sl_file_read(struct sl_error *err, enum sl_status missing,
     unsigned char *made = NULL;
     *bytes = NULL;
     *size = 0;
-    SL_TRY(open_regular(err, missing, path, &fd, &found));
+    SL_TRY(sl_file_open_regular(err, missing, path, &fd, &found));
     if (found > limit) {
         status =
             SL_FAIL(err, missing,
@@ -249,6 +247,31 @@ out:
     return status;
 }
 
+enum sl_status sl_file_read_at(struct sl_error *err, enum sl_status missing,
+                               const char *path, int64_t offset, int64_t count,
+                               void *bytes, int64_t *got)
+{
+    int fd = -1;
+    int64_t size = 0;
+    enum sl_status status = SL_OK;
+    *got = 0;
+    SL_TRY(sl_file_open_regular(err, missing, path, &fd, &size));
+    while (*got < count && status == SL_OK) {
+        ssize_t n = pread(fd, (unsigned char *)bytes + *got, (size_t)(count - *got),
+                          (off_t)(offset + *got));
+        if (n == 0) {
+            break;
+        }
+        if (n > 0) {
+            *got += n;
+        } else if (errno != EINTR) {
+            status = sl_file_fail(err, missing, "read", path, errno);
+        }
+    }
+    (void)close(fd);
+    return status;
+}
+
 enum sl_status sl_file_map_open(struct sl_error *err, enum sl_status missing,
                                 const char *path, struct sl_file_map *map)
 {
@@ -256,14 +279,14 @@ enum sl_status sl_file_map_open(struct sl_error *err, enum sl_status missing,
     int fd = -1;
     int64_t size = 0;
     *map = (struct sl_file_map){0};
-    SL_TRY(open_regular(err, missing, path, &fd, &size));
+    SL_TRY(sl_file_open_regular(err, missing, path, &fd, &size));
     enum sl_status status = SL_OK;
     if (size == 0) {
         map->bytes = nothing; /* an empty range cannot be mapped */
     } else {
         void *bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED) {
-            status = fail_io(err, missing, "map", path, errno);
+            status = sl_file_fail(err, missing, "map", path, errno);
         } else {
             map->bytes = bytes;
             map->size = size;
@@ -362,7 +385,7 @@ enum sl_status sl_file_writer_begin(struct sl_error *err, const char *path,
     *writer = NULL;
     enum sl_path_kind kind = sl_path_kind(path);
     if (kind == SL_PATH_DIRECTORY) {
-        return fail_io(err, SL_ERROR_RUN, "write", path, EISDIR);
+        return sl_file_fail(err, SL_ERROR_RUN, "write", path, EISDIR);
     }
     if (kind == SL_PATH_OTHER) {
         return SL_FAIL(
@@ -380,7 +403,7 @@ enum sl_status sl_file_writer_begin(struct sl_error *err, const char *path,
     made->fd = open(made->temporary,
                     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, (mode_t)0666);
     if (made->fd < 0) {
-        status = fail_io(err, SL_ERROR_RUN, "write", path, errno);
+        status = sl_file_fail(err, SL_ERROR_RUN, "write", path, errno);
         goto out;
     }
     made->exists = true;
@@ -398,7 +421,7 @@ enum sl_status sl_file_writer_write(struct sl_error *err, struct sl_file_writer 
     int code = write_all(writer->fd, bytes, count);
     if (code != 0) {
         writer_discard(writer);
-        return fail_io(err, SL_ERROR_RUN, "write", writer->path, code);
+        return sl_file_fail(err, SL_ERROR_RUN, "write", writer->path, code);
     }
     return SL_OK;
 }
@@ -437,7 +460,7 @@ enum sl_status sl_file_writer_commit(struct sl_error *err, struct sl_file_writer
         code = sync_directory(parent);
     }
     if (code != 0) {
-        status = fail_io(err, SL_ERROR_RUN, "write", writer->path, code);
+        status = sl_file_fail(err, SL_ERROR_RUN, "write", writer->path, code);
     }
 out:
     sl_heap_free(parent);
@@ -496,7 +519,7 @@ enum sl_status sl_file_log_open(struct sl_error *err, const char *path,
     made->capacity = LOG_LINE_ROOM;
     made->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, (mode_t)0666);
     if (made->fd < 0) {
-        status = fail_io(err, SL_ERROR_RUN, "write", path, errno);
+        status = sl_file_fail(err, SL_ERROR_RUN, "write", path, errno);
         goto out;
     }
     *log = made;
@@ -515,9 +538,9 @@ enum sl_status sl_file_log_bytes(struct sl_error *err, struct sl_file_log *log,
     if (code != 0) {
         /* No torn line stays behind. */
         if (known && ftruncate(log->fd, before.st_size) != 0) {
-            return fail_io(err, SL_ERROR_RUN, "write", log->path, errno);
+            return sl_file_fail(err, SL_ERROR_RUN, "write", log->path, errno);
         }
-        return fail_io(err, SL_ERROR_RUN, "write", log->path, code);
+        return sl_file_fail(err, SL_ERROR_RUN, "write", log->path, code);
     }
     return SL_OK;
 }
@@ -631,13 +654,13 @@ enum sl_status sl_dir_list(struct sl_error *err, enum sl_status missing, const c
     *list = (struct sl_dir_list){0};
     DIR *dir = opendir(path);
     if (dir == NULL) {
-        return fail_io(err, missing, "read directory", path, errno);
+        return sl_file_fail(err, missing, "read directory", path, errno);
     }
     int code = gather_names(dir, &blob, &n);
     (void)closedir(dir);
     if (code != 0) {
-        status = fail_io(err, code == ENOMEM ? SL_ERROR_RUN : missing, "read directory",
-                         path, code);
+        status = sl_file_fail(err, code == ENOMEM ? SL_ERROR_RUN : missing,
+                              "read directory", path, code);
         goto out;
     }
     /* Pointers and the text they point to share one piece of memory. */
@@ -675,13 +698,13 @@ enum sl_status sl_file_truncate(struct sl_error *err, const char *path, int64_t 
 {
     struct stat info;
     if (stat(path, &info) != 0) {
-        return fail_io(err, SL_ERROR_RUN, "shorten", path, errno);
+        return sl_file_fail(err, SL_ERROR_RUN, "shorten", path, errno);
     }
     if ((int64_t)info.st_size <= size) {
         return SL_OK; /* never longer than it was */
     }
     if (truncate(path, (off_t)size) != 0) {
-        return fail_io(err, SL_ERROR_RUN, "shorten", path, errno);
+        return sl_file_fail(err, SL_ERROR_RUN, "shorten", path, errno);
     }
     return SL_OK;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { PATH_LENGTH = 4096 };
-static const int64_t FILE_MOST = (int64_t)1 << 32;
+static const int64_t LINE_MOST = (int64_t)64 << 20;
 
 struct sl_metrics {
     struct sl_file_log *json, *csv;
@@ -46,26 +46,28 @@ static int64_t json_step(const char *line, size_t length)
 enum sl_status sl_lines_cut(struct sl_error *err, const char *path, int64_t through,
                             int64_t *kept)
 {
-    unsigned char *bytes = NULL;
-    int64_t size = 0;
+    enum sl_status status = SL_OK;
+    struct sl_line_reader *reader = NULL;
     int64_t keep = 0;
     *kept = 0;
     if (sl_path_kind(path) == SL_PATH_MISSING) {
         return SL_OK;
     }
-    SL_TRY(sl_file_read(err, SL_ERROR_RUN, path, FILE_MOST, &bytes, &size));
-    while (keep < size) {
-        const char *line = (const char *)bytes + keep;
-        const char *end = memchr(line, '\n', (size_t)(size - keep));
-        int64_t step = end != NULL ? json_step(line, (size_t)(end - line)) : -1;
+    SL_TRY_OUT(sl_lines_open(err, SL_ERROR_RUN, path, LINE_MOST, &reader));
+    for (;;) {
+        struct sl_line line;
+        SL_TRY_OUT(sl_lines_next(err, reader, &line));
+        int64_t step = line.text != NULL ? json_step(line.text, (size_t)line.length) : -1;
         if (step < 0 || step > through) {
             break;
         }
-        keep += end - line + 1;
+        keep = sl_lines_at(reader);
         ++*kept;
     }
-    sl_heap_free(bytes);
-    return keep == size ? SL_OK : sl_file_truncate(err, path, keep);
+    SL_TRY_OUT(sl_file_truncate(err, path, keep));
+out:
+    sl_lines_close(reader);
+    return status;
 }
 
 static void add_head(const struct sl_metrics *metrics, struct sl_text *text)
@@ -100,21 +102,17 @@ static enum sl_status make_table(struct sl_error *err, const struct sl_metrics *
                                  const char *json, const char *csv)
 {
     enum sl_status status = SL_OK;
-    unsigned char *bytes = NULL;
-    int64_t size = 0;
+    struct sl_line_reader *reader = NULL;
+    struct sl_line line = {0};
     struct sl_text text = {0};
     add_head(metrics, &text);
     if (sl_path_kind(json) != SL_PATH_MISSING) {
-        SL_TRY_OUT(sl_file_read(err, SL_ERROR_RUN, json, FILE_MOST, &bytes, &size));
+        SL_TRY_OUT(sl_lines_open(err, SL_ERROR_RUN, json, LINE_MOST, &reader));
+        SL_TRY_OUT(sl_lines_next(err, reader, &line));
     }
-    for (int64_t at = 0; at < size;) {
-        const char *line = (const char *)bytes + at;
-        const char *end = memchr(line, '\n', (size_t)(size - at));
-        if (end == NULL) {
-            break;
-        }
-        add_row(metrics, line, (size_t)(end - line), &text);
-        at += end - line + 1;
+    while (line.text != NULL) {
+        add_row(metrics, line.text, (size_t)line.length, &text);
+        SL_TRY_OUT(sl_lines_next(err, reader, &line));
     }
     if (text.failed) {
         status = SL_FAIL(err, SL_ERROR_RUN, "%s: out of memory for the table", csv);
@@ -123,7 +121,7 @@ static enum sl_status make_table(struct sl_error *err, const struct sl_metrics *
     SL_TRY_OUT(sl_file_write(err, csv, text.text, text.length));
 out:
     sl_text_finish(&text);
-    sl_heap_free(bytes);
+    sl_lines_close(reader);
     return status;
 }
 

@@ -63,14 +63,24 @@ struct sl_metric_table {
     int n_columns;
     char (*names)[48];
     double **columns;   /* (n_rows) each */
+    int64_t n_lines;    /* that the rows are made of */
+    int64_t stride;     /* lines of a row (of the last, perhaps fewer): the mean of what
+                           they have; "step" and "epoch" are those of the last line */
     int64_t n_left_out; /* lines that are no metric line, or whose step does not rise */
+    /* the reader's own */
+    int64_t room, rows_most;
+    struct sl_metric_group *group;
 };
-/* Whole lines only: what stands behind the last newline is being written. Fails for lack
- * of memory alone. The table is the caller's to finish, after a failure too. */
+/* Whole lines only: what stands behind the last newline is being written. A line is a row
+ * as long as there are no more than rows_most (even), else two lines, or four, … are, so
+ * that memory stays the same however many there are; a file is not held as a whole, and
+ * may change meanwhile. Parsing fails for lack of memory alone. The table is the caller's
+ * to finish, after a failure too. */
 enum sl_status sl_metric_table_parse(struct sl_error *err, const char *bytes,
-                                     int64_t size, struct sl_metric_table *table);
+                                     int64_t size, int64_t rows_most,
+                                     struct sl_metric_table *table);
 enum sl_status sl_metric_table_read(struct sl_error *err, const char *path,
-                                    struct sl_metric_table *table);
+                                    int64_t rows_most, struct sl_metric_table *table);
 void sl_metric_table_finish(struct sl_metric_table *table);
 /* A column's values, or NULL: there is none of that name. */
 const double *sl_metric_table_column(const struct sl_metric_table *table,

@@ -322,6 +322,37 @@ static void test_many_gradients(void **state)
     cli_remove(RUN_NAME "/graddiag_head.f32");
 }
 
+/* A run that logged more lines than the report holds rows: figures of means, rare values
+ * in their place, the end of the run still its end. */
+static void test_many_metrics(void **state)
+{
+    enum { LINES = 70000 };
+    (void)state;
+    cli_copy(RUN_NAME "/metrics.jsonl", "metrics.whole", -1);
+    FILE *lines = fopen(RUN_NAME "/metrics.jsonl", "wb");
+    assert_non_null(lines);
+    for (int i = 1; i <= LINES; i++) {
+        (void)fprintf(lines, "{\"step\":%d,\"loss\":%d%s}\n", i, 1 + i % 2,
+                      i % 10000 == 0 ? ",\"rare\":7" : "");
+    }
+    assert_int_equal(fclose(lines), 0);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_in(page,
+              "of the 70000 lines of metrics.jsonl every 2 in a row are shown as one");
+    expect_not_in(page, "Damaged");
+    cli_free(page);
+    char *csv = page_of(RUN_NAME "/plots/run-loss.csv");
+    expect_in(csv, ",2,1.5\n");
+    expect_in(csv, ",70000,1.5\n");
+    cli_free(csv);
+    csv = page_of(RUN_NAME "/plots/run-rare.csv");
+    expect_in(csv, ",10000,7\n");
+    expect_in(csv, ",70000,7\n");
+    cli_free(csv);
+    cli_copy("metrics.whole", RUN_NAME "/metrics.jsonl", -1);
+}
+
 static void test_damaged_metrics(void **state)
 {
     static const char *const endings[] = {"words\n{\"step\":1}\n", "\xff\x00\x01\n\n",
@@ -469,12 +500,12 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),          cmocka_unit_test(test_page),
-        cmocka_unit_test(test_figures),         cmocka_unit_test(test_evals),
-        cmocka_unit_test(test_gradients),       cmocka_unit_test(test_many_gradients),
-        cmocka_unit_test(test_damaged_metrics), cmocka_unit_test(test_gaps),
-        cmocka_unit_test(test_plain_and_empty), cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_events),       cmocka_unit_test(test_page),
+        cmocka_unit_test(test_figures),      cmocka_unit_test(test_evals),
+        cmocka_unit_test(test_gradients),    cmocka_unit_test(test_many_gradients),
+        cmocka_unit_test(test_many_metrics), cmocka_unit_test(test_damaged_metrics),
+        cmocka_unit_test(test_gaps),         cmocka_unit_test(test_plain_and_empty),
+        cmocka_unit_test(test_methods),      cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_run, NULL);
 }

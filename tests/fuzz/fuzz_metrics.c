@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzz target of metric lines read back, and of the figure they become. Rows have rising
- * steps; every line is a row or was left out; the figure holds no number that is none.
+ * steps; every line is in a row or was left out, also where rows are few; the figure
+ * holds no number that is none.
  */
 #include "draw/draw.h"
 #include "report/report.h"
@@ -34,7 +35,7 @@ static void draw(const struct sl_metric_table *table, int column)
     sl_text_finish(&svg);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+static void read_back(const uint8_t *bytes, size_t size, int64_t rows_most)
 {
     struct sl_error err = {0};
     struct sl_metric_table table;
@@ -42,9 +43,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     for (size_t i = 0; i < size; i++) {
         n_lines += bytes[i] == '\n';
     }
-    SL_ASSERT(sl_metric_table_parse(&err, (const char *)bytes, (int64_t)size, &table) ==
-              SL_OK);
-    SL_ASSERT(table.n_rows + table.n_left_out == n_lines);
+    SL_ASSERT(sl_metric_table_parse(&err, (const char *)bytes, (int64_t)size, rows_most,
+                                    &table) == SL_OK);
+    SL_ASSERT(table.n_lines + table.n_left_out == n_lines);
+    SL_ASSERT(table.n_rows <= rows_most &&
+              table.n_rows == (table.n_lines + table.stride - 1) / table.stride);
     const double *step = sl_metric_table_column(&table, "step");
     for (int64_t i = 0; i < table.n_rows; i++) {
         SL_ASSERT(step[i] >= 0.0 && (i == 0 || step[i] > step[i - 1]));
@@ -53,5 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         draw(&table, i);
     }
     sl_metric_table_finish(&table);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    read_back(bytes, size, 1 << 16);
+    read_back(bytes, size, 2);
     return 0;
 }

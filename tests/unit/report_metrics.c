@@ -5,6 +5,7 @@
  */
 #include "report/report.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -263,9 +264,11 @@ static void test_read_back(void **state)
     struct sl_error err = {0};
     struct sl_metric_table table;
     (void)state;
-    assert_int_equal(sl_metric_table_parse(&err, lines, sizeof lines - 1, &table), SL_OK);
+    assert_int_equal(sl_metric_table_parse(&err, lines, sizeof lines - 1, 100, &table),
+                     SL_OK);
     assert_int_equal(table.n_rows, 3);
     assert_int_equal(table.n_left_out, 9);
+    assert_true(table.n_lines == 3 && table.stride == 1);
     const double *loss = sl_metric_table_column(&table, "loss");
     const double *fresh = sl_metric_table_column(&table, "new");
     assert_true(loss[0] == 2.5 && isnan(loss[1]) && loss[2] == -1);
@@ -273,8 +276,71 @@ static void test_read_back(void **state)
     assert_true(isnan(sl_metric_table_column(&table, "x/w0.50")[0]));
     assert_null(sl_metric_table_column(&table, "y"));
     sl_metric_table_finish(&table);
-    assert_int_equal(sl_metric_table_parse(&err, "", 0, &table), SL_OK);
+    assert_int_equal(sl_metric_table_parse(&err, "", 0, 100, &table), SL_OK);
     assert_int_equal(table.n_rows, 0);
+    sl_metric_table_finish(&table);
+}
+
+/* 21 lines where 8 rows are wanted: four lines a row, and one in the last. */
+static void test_thinned(void **state)
+{
+    struct sl_error err = {0};
+    struct sl_metric_table table;
+    struct sl_text text = {0};
+    (void)state;
+    for (int i = 1; i <= 21; i++) {
+        /* A value a line, one on one line in eight, and one that begins late. */
+        sl_text_add(&text, "{\"step\":%d,\"epoch\":%.1f,\"loss\":%d", 10 * i, 0.5 * i, i);
+        sl_text_add(&text, i % 8 == 0 ? ",\"knn\":%d" : "", i);
+        sl_text_add(&text, i > 10 ? ",\"late\":1}\n" : "}\n");
+    }
+    assert_int_equal(
+        sl_metric_table_parse(&err, text.text, (int64_t)text.length, 8, &table), SL_OK);
+    assert_int_equal(table.n_lines, 21);
+    assert_int_equal(table.stride, 4);
+    assert_int_equal(table.n_rows, 6);
+    const double *step = sl_metric_table_column(&table, "step");
+    const double *epoch = sl_metric_table_column(&table, "epoch");
+    const double *loss = sl_metric_table_column(&table, "loss");
+    const double *knn = sl_metric_table_column(&table, "knn");
+    const double *late = sl_metric_table_column(&table, "late");
+    for (int row = 0; row < 6; row++) {
+        int last = row < 5 ? 4 * row + 4 : 21;
+        assert_true(step[row] == 10 * last && epoch[row] == 0.5 * last);
+        assert_true(loss[row] == (row < 5 ? last - 1.5 : 21));
+        assert_true(last % 8 == 0 ? knn[row] == last : isnan(knn[row]));
+        assert_true(row > 1 ? late[row] == 1 : isnan(late[row]));
+    }
+    sl_metric_table_finish(&table);
+    /* As many lines as rows: none is put together with another. */
+    assert_int_equal(
+        sl_metric_table_parse(&err, text.text, (int64_t)text.length, 22, &table), SL_OK);
+    assert_true(table.stride == 1 && table.n_rows == 21);
+    sl_metric_table_finish(&table);
+    sl_text_finish(&text);
+}
+
+/* A large file, most of it one damaged line: memory that is taken does not grow with it.
+ */
+static void test_large_file(void **state)
+{
+    static const char head[] = "{\"step\":1,\"loss\":2}\n";
+    static const char tail[] = "\n{\"step\":2,\"loss\":3}\n";
+    struct sl_error err = {0};
+    struct sl_metric_table table;
+    (void)state;
+    int file = open(json_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, head, sizeof head - 1), sizeof head - 1);
+    assert_true(lseek(file, (off_t)64 << 20, SEEK_END) > 0); /* a hole */
+    assert_int_equal(write(file, tail, sizeof tail - 1), sizeof tail - 1);
+    assert_int_equal(close(file), 0);
+    int64_t before = sl_heap_peak();
+    assert_int_equal(sl_metric_table_read(&err, json_path, 100, &table), SL_OK);
+    assert_true(sl_heap_peak() - before < 8 << 20);
+    assert_int_equal(table.n_rows, 2);
+    assert_int_equal(table.n_left_out, 1);
+    assert_true(sl_metric_table_column(&table, "loss")[1] == 3);
     sl_metric_table_finish(&table);
 }
 
@@ -294,6 +360,8 @@ int main(void)
         CLEAN_TEST(test_full_disk_when_opened),
         CLEAN_TEST(test_what_cannot_be_opened),
         CLEAN_TEST(test_read_back),
+        CLEAN_TEST(test_thinned),
+        CLEAN_TEST(test_large_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
