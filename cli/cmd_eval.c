@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `eval knn`, `eval linear` and `eval finetune`: one table a person can read, or one JSON
- * object.
+ * `eval knn`, `eval linear`, `eval classifier` and `eval finetune`: one table a person
+ * can read, or one JSON object.
  */
 #include "cli.h"
 
 #include <stdio.h>
 #include <string.h>
 
+/* role: of the train pictures; NULL where none took part. */
 static void print_head(const slim_scores *scores, const char *role)
 {
-    (void)printf("model after %lld steps; %lld pictures %s, %lld to judge by, %d classes "
-                 "(chance %.1f%%)\n\n",
-                 (long long)scores->step, (long long)scores->n_train, role,
-                 (long long)scores->n_test, scores->classes, 100.0 / scores->classes);
+    (void)printf("model after %lld steps; ", (long long)scores->step);
+    if (role != NULL) {
+        (void)printf("%lld pictures %s, %lld", (long long)scores->n_train, role,
+                     (long long)scores->n_test);
+    } else {
+        (void)printf("%lld pictures", (long long)scores->n_test);
+    }
+    (void)printf(" to judge by, %d classes (chance %.1f%%)\n\n", scores->classes,
+                 100.0 / scores->classes);
 }
 
-static void print_knn(const slim_scores *scores)
+static void print_rows(const slim_scores *scores)
 {
-    print_head(scores, "in the bank");
     (void)printf("%6s %12s %14s %8s %8s\n", "width", "params", "MACs", "top-1", "top-5");
     for (int i = 0; i < scores->n_widths; i++) {
         const slim_width_score *row = &scores->width[i];
@@ -26,6 +31,12 @@ static void print_knn(const slim_scores *scores)
                      (long long)row->params, (long long)row->macs, 100.0 * row->acc1,
                      100.0 * row->acc5);
     }
+}
+
+static void print_knn(const slim_scores *scores)
+{
+    print_head(scores, "in the bank");
+    print_rows(scores);
     if (scores->has_raw) {
         (void)printf("\nraw pixels at %d px: %.1f%%, mean-centred: %.1f%%\n",
                      scores->raw_side, 100.0 * scores->raw_acc1,
@@ -35,6 +46,13 @@ static void print_knn(const slim_scores *scores)
         "\nweighted vote of the %d nearest neighbour%s (at most half the smallest "
         "class) on frozen features\n",
         scores->k, scores->k == 1 ? "" : "s");
+}
+
+static void print_classifier(const slim_scores *scores)
+{
+    print_head(scores, NULL);
+    print_rows(scores);
+    (void)printf("\nby the classifier that the model was trained with\n");
 }
 
 /* A further kind of probe, below the first. */
@@ -145,26 +163,36 @@ static void print_tuned(const slim_tuned *tuned)
     }
 }
 
-static slim_status run_frozen(const struct cli_arguments *arguments, const char *command,
-                              const char *data, const slim_hooks *hooks,
-                              slim_error *error)
+/* A kind of judging, as it is typed; all but `finetune` give scores of frozen models. */
+struct kind {
+    const char *command;
+    slim_status (*judge)(const slim_options *options, const char *model, const char *data,
+                         const slim_hooks *hooks, slim_scores *scores, slim_error *error);
+    void (*print)(const slim_scores *scores);
+    const char *places; /* what stands for DATA */
+};
+static const struct kind kinds[] = {
+    {"eval knn", slim_eval_knn, print_knn, "--train and --test"},
+    {"eval linear", slim_eval_linear, print_linear, "--train and --test"},
+    {"eval classifier", slim_eval_classifier, print_classifier, "--test"},
+    {"eval finetune", NULL, NULL, "--train and --test"},
+};
+
+static slim_status run_frozen(const struct cli_arguments *arguments,
+                              const struct kind *kind, const char *data,
+                              const slim_hooks *hooks, slim_error *error)
 {
     slim_scores scores;
-    bool knn = strcmp(command, "eval knn") == 0;
-    slim_status status = knn ? slim_eval_knn(arguments->options, arguments->places[0],
-                                             data, hooks, &scores, error)
-                             : slim_eval_linear(arguments->options, arguments->places[0],
-                                                data, hooks, &scores, error);
+    slim_status status = kind->judge(arguments->options, arguments->places[0], data,
+                                     hooks, &scores, error);
     cli_progress_end();
     if (status != SLIM_OK) {
         return status;
     }
     if (arguments->json) {
         (void)puts(scores.json);
-    } else if (knn) {
-        print_knn(&scores);
     } else {
-        print_linear(&scores);
+        kind->print(&scores);
     }
     return SLIM_OK;
 }
@@ -189,35 +217,35 @@ static slim_status run_finetune(const struct cli_arguments *arguments, const cha
 
 int cmd_eval(int argc, char **argv)
 {
-    static const char *const kinds[] = {"eval knn", "eval linear", "eval finetune"};
     struct cli_arguments arguments;
     slim_error error;
-    const char *command = NULL;
+    const struct kind *kind = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (argc > 1 && strcmp(argv[1], kinds[i] + strlen("eval ")) == 0) {
-            command = kinds[i];
+        if (argc > 1 && strcmp(argv[1], kinds[i].command + strlen("eval ")) == 0) {
+            kind = &kinds[i];
         }
     }
-    if (command == NULL) {
-        return cli_usage("eval", "say how: `slimclr eval knn RUN DATA`, `slimclr eval "
-                                 "linear RUN DATA` or `slimclr eval finetune RUN DATA`");
+    if (kind == NULL) {
+        return cli_usage("eval", "say how: `slimclr eval knn RUN DATA`, or `linear`, "
+                                 "`classifier` or `finetune` in the place of `knn`");
     }
-    int code = cli_arguments_read(command, argc - 1, argv + 1, &arguments);
+    int code = cli_arguments_read(kind->command, argc - 1, argv + 1, &arguments);
     if (code == 0 && (arguments.n_places < 1 || arguments.n_places > 2)) {
-        code = cli_usage(command,
+        code = cli_usage(kind->command,
                          "wants a model (run directory or checkpoint) and one DATA, or "
-                         "--train and --test");
+                         "%s",
+                         kind->places);
     }
     if (code == 0) {
         const char *data = arguments.n_places == 2 ? arguments.places[1] : NULL;
         const slim_hooks hooks = cli_hooks();
         cli_log_open(&arguments);
         cli_signals();
-        slim_status status = strcmp(command, "eval finetune") == 0
+        slim_status status = kind->judge == NULL
                                  ? run_finetune(&arguments, data, &hooks, &error)
-                                 : run_frozen(&arguments, command, data, &hooks, &error);
+                                 : run_frozen(&arguments, kind, data, &hooks, &error);
         if (status != SLIM_OK) {
-            code = cli_fail(command, &error);
+            code = cli_fail(kind->command, &error);
         }
     }
     cli_arguments_finish(&arguments);

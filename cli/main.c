@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TABLES_MOST = 3 };
+enum { TABLES_MOST = 4 };
 
 struct command {
     const char *name;
@@ -28,9 +28,9 @@ static const struct command commands[] = {
      {"pretrain", NULL}},
     {"eval",
      cmd_eval,
-     "eval knn|linear|finetune RUN|CKPT DATA [options]",
-     "judge each width: neighbours, probes, few labels",
-     {"eval knn", "eval linear", "eval finetune"}},
+     "eval knn|linear|classifier|finetune RUN|CKPT DATA",
+     "judge each width: neighbours, probes, its classifier, few labels",
+     {"eval knn", "eval linear", "eval classifier", "eval finetune"}},
     {"analyse",
      cmd_analyse,
      "analyse trajectory|probes RUN [DATA]",

@@ -69,9 +69,9 @@ typedef struct slim_option_info {
     const char *help;
 } slim_option_info;
 
-/* `command`: "pretrain", "eval knn", "eval linear", "eval finetune", "check", "stats",
- * "views", "pack", "analyse trajectory", "analyse probes", "plan", "bench step", "bench
- * loader", "bench ops". */
+/* `command`: "pretrain", "eval knn", "eval linear", "eval classifier", "eval finetune",
+ * "check", "stats", "views", "pack", "analyse trajectory", "analyse probes", "plan",
+ * "bench step", "bench loader", "bench ops". */
 slim_status slim_options_create(const char *command, slim_options **options,
                                 slim_error *error);
 void slim_options_destroy(slim_options *options);
@@ -122,8 +122,9 @@ typedef struct slim_probe_score {
 
 typedef struct slim_width_score {
     double width;                /* 0.75 */
-    double acc1, acc5;           /* fractions: kNN, or the switchable probe */
-    double slim_acc1, slim_acc5; /* the slimmable probe; 0 for kNN */
+    double acc1, acc5;           /* fractions: kNN, the switchable probe, or the model's
+                                    own classifier */
+    double slim_acc1, slim_acc5; /* the slimmable probe; else 0 */
     int64_t params, macs;        /* of the trunk at the evaluated size */
     /* eval linear: taught by the full width's probe; trained as in the paper */
     slim_probe_score distill, paper;
@@ -132,10 +133,10 @@ typedef struct slim_width_score {
 typedef struct slim_scores {
     int n_widths;
     slim_width_score width[SLIM_WIDTHS_MAX];
-    int64_t n_train, n_test, n_bad;
-    int classes, k; /* k actually used (kNN) */
-    bool has_raw;   /* kNN with "raw": the same on pixels, plain and mean-centred */
-    int raw_side;   /* of the pictures it is taken on: the model's, at most 32 px */
+    int64_t n_train, n_test, n_bad; /* pictures; n_train is 0 for a classifier */
+    int classes, k;                 /* k actually used (kNN) */
+    bool has_raw; /* kNN with "raw": the same on pixels, plain and mean-centred */
+    int raw_side; /* of the pictures it is taken on: the model's, at most 32 px */
     double raw_acc1, raw_centred_acc1;
     bool has_distill, has_paper; /* eval linear with "probe-distill", "as-paper" */
     int64_t epochs, step;        /* of the checkpoint */
@@ -152,6 +153,18 @@ slim_status slim_eval_knn(const slim_options *options, const char *model,
 slim_status slim_eval_linear(const slim_options *options, const char *model,
                              const char *data, const slim_hooks *hooks,
                              slim_scores *scores, slim_error *error);
+/* Top-1 and top-5 of each width by the classifier that the model was itself trained with:
+ * a run of method "supervised", or a checkpoint that slim_eval_finetune kept (key
+ * "save"). Running statistics, the evaluation view; nothing is trained. data: one DATA,
+ * of which the test part is judged, or NULL with key "test". The result is also written
+ * to RUN/eval/classifier.json where `model` is a run directory. SLIM_ERROR_USAGE when the
+ * model has no classifier; SLIM_ERROR_DATA when the pictures have no labels or another
+ * number of classes than it (a checkpoint does not keep their names: that they are the
+ * same, in the same order, is the caller's to know); SLIM_ERROR_NUMBERS when an output
+ * is not finite. */
+slim_status slim_eval_classifier(const slim_options *options, const char *model,
+                                 const char *data, const slim_hooks *hooks,
+                                 slim_scores *scores, slim_error *error);
 
 /* Over several seeds. */
 typedef struct slim_spread {

@@ -7,7 +7,6 @@
  */
 #include "analyse/analyse.h"
 
-#include <math.h>
 #include <string.h>
 
 /* One part of the data: views on the host, and its outputs at the present point. */
@@ -165,7 +164,6 @@ static bool run_part(struct sl_surface *surface, struct part *part)
     const struct sl_surface_config *config = &surface->config;
     const struct sl_device *device = config->device;
     int64_t d = part->outputs.d;
-    bool finite = true;
     for (int64_t first = 0; first < part->n; first += config->batch) {
         int64_t rows = part->n - first < config->batch ? part->n - first : config->batch;
         device->table->put_map(device->state, config->type, rows * surface->picture,
@@ -175,29 +173,7 @@ static bool run_part(struct sl_surface *surface, struct part *part)
         device->table->get(device->state, part->outputs.values + first * d, output,
                            (size_t)(rows * d) * sizeof(float));
     }
-    for (int64_t i = 0; i < part->n * d; i++) {
-        finite = finite && isfinite(part->outputs.values[i]);
-    }
-    return finite;
-}
-
-/* Share of labelled test rows whose largest output is their class. */
-static double classified(const struct sl_features *outputs, int n_classes)
-{
-    int64_t right = 0;
-    int64_t judged = 0;
-    for (int64_t i = 0; i < outputs->n; i++) {
-        const float *row = outputs->values + i * outputs->d;
-        int best = 0;
-        for (int k = 1; k < outputs->d; k++) {
-            best = row[k] > row[best] ? k : best;
-        }
-        if (outputs->labels[i] >= 0 && outputs->labels[i] < n_classes) {
-            right += best == outputs->labels[i];
-            judged++;
-        }
-    }
-    return judged > 0 ? (double)right / (double)judged : 0.0;
+    return sl_features_first_nonfinite(&part->outputs) < 0;
 }
 
 enum sl_status sl_surface_error(struct sl_error *err, struct sl_surface *surface,
@@ -214,18 +190,19 @@ enum sl_status sl_surface_error(struct sl_error *err, struct sl_surface *surface
     device->table->put(device->state, config->params->weight, surface->point,
                        (size_t)config->net->total * sizeof(float));
     sl_exec_refresh(surface->plan, config->params);
+    struct sl_score score;
     *error = 100.0;
     if (!run_part(surface, &surface->test)) {
         return SL_OK;
     }
     if (config->classifier) {
-        *error = 100.0 * (1.0 - classified(&surface->test.outputs, config->n_classes));
+        SL_TRY(sl_score_logits(err, &surface->test.outputs, &score));
+        *error = 100.0 * (1.0 - score.acc1);
         return SL_OK;
     }
     if (!run_part(surface, &surface->bank)) {
         return SL_OK;
     }
-    struct sl_score score;
     int used = 0;
     SL_TRY(sl_knn(err, device, &surface->bank.outputs, &surface->test.outputs,
                   config->n_classes, config->knn_k, config->knn_t, &score, &used));

@@ -74,6 +74,11 @@ static enum sl_status find_snapshots(struct sl_error *err, struct job *job,
                          run);
 }
 
+static bool is_classifier(const struct job *job)
+{
+    return api_model_classifies(&job->judge->model);
+}
+
 static enum sl_status open_model(struct sl_error *err, struct job *job,
                                  const slim_options *options, const char *data,
                                  const slim_hooks *hooks)
@@ -88,6 +93,7 @@ static enum sl_status open_model(struct sl_error *err, struct job *job,
     if (job->has_surface) {
         sl_conf_destroy(conf);
         SL_TRY(api_judge_open(err, judge, options, last, data, hooks));
+        SL_TRY(is_classifier(job) ? api_judge_check_classes(err, judge) : SL_OK);
     } else {
         judge->hooks = hooks;
         judge->conf = conf;
@@ -337,11 +343,6 @@ static enum sl_status find_grid(struct sl_error *err, struct job *job)
 }
 
 /* ---- points that are known --------------------------------------------------------- */
-
-static bool is_classifier(const struct job *job)
-{
-    return strcmp(sl_conf_text(job->judge->model.conf, "method"), "supervised") == 0;
-}
 
 /* Everything that the value of a point depends on. */
 static void surface_key(const struct job *job, char key[32])

@@ -44,7 +44,7 @@ static enum sl_status open_part(struct sl_error *err, const struct api_judge *ju
         .part = part,
         .whole = whole,
         .test_fraction = sl_conf_real(conf, "test-fraction"),
-        .limit = sl_conf_int(conf, limit_key),
+        .limit = limit_key != NULL ? sl_conf_int(conf, limit_key) : 0,
         .seed = (uint64_t)sl_conf_int(conf, "seed"),
         .cache_directory = api_cache_directory(conf, cache, sizeof cache),
     };
@@ -62,33 +62,39 @@ static enum sl_status open_part(struct sl_error *err, const struct api_judge *ju
 static enum sl_status open_data(struct sl_error *err, struct api_judge *judge,
                                 const char *data)
 {
-    const char *train = sl_conf_text(judge->conf, "train");
+    const char *train = judge->has_bank ? sl_conf_text(judge->conf, "train") : NULL;
     const char *test = sl_conf_text(judge->conf, "test");
-    if (data == NULL && (train[0] == '\0' || test[0] == '\0')) {
-        return SL_FAIL(err, SL_ERROR_USAGE,
-                       "no DATA: name labelled pictures, or both --train and --test");
+    bool has_train = train != NULL && train[0] != '\0';
+    bool has_test = test[0] != '\0';
+    if (data == NULL && (!has_test || has_train != judge->has_bank)) {
+        return SL_FAIL(err, SL_ERROR_USAGE, "no DATA: name labelled pictures, or %s",
+                       judge->has_bank ? "both --train and --test"
+                                       : "those to judge by with --test");
     }
-    if (data != NULL && (train[0] != '\0' || test[0] != '\0')) {
-        return SL_FAIL(
-            err, SL_ERROR_USAGE,
-            "DATA and --train or --test contradict each other; give one of them");
+    if (data != NULL && (has_train || has_test)) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "DATA and %s contradict each other; give one of them",
+                       judge->has_bank ? "--train or --test" : "--test");
     }
     judge->data = data != NULL ? data : test;
     /* A DATA named for one role is taken whole in it: its own train part as bank, its
      * test part to judge by. */
-    SL_TRY(open_part(err, judge, data != NULL ? data : train, SL_PART_TRAIN, "limit",
-                     data == NULL, &judge->train));
+    if (data != NULL || has_train) {
+        SL_TRY(open_part(err, judge, data != NULL ? data : train, SL_PART_TRAIN,
+                         judge->has_bank ? "limit" : NULL, data == NULL, &judge->train));
+    }
     SL_TRY(open_part(err, judge, data != NULL ? data : test, SL_PART_TEST, "limit-test",
                      data == NULL, &judge->test));
-    judge->classes = sl_source_classes(judge->train);
+    judge->classes = sl_source_classes(judge->train != NULL ? judge->train : judge->test);
     if (judge->classes < 2 || sl_source_classes(judge->test) < 1) {
         return SL_FAIL(
             err, SL_ERROR_DATA,
             "%s: evaluation needs labels; put pictures into one folder a class",
-            data != NULL ? data : train);
+            data != NULL ? data
+            : has_train  ? train
+                         : test);
     }
-    for (int i = 0; i < sl_source_classes(judge->test) && judge->train != judge->test;
-         i++) {
+    for (int i = 0; judge->train != NULL && i < sl_source_classes(judge->test); i++) {
         if (i >= judge->classes || strcmp(sl_source_class_name(judge->train, i),
                                           sl_source_class_name(judge->test, i)) != 0) {
             return SL_FAIL(
@@ -137,25 +143,31 @@ static bool go_on(void *context, int64_t done)
     return api_passed(judge->hooks, judge->passed + done, judge->to_pass);
 }
 
-enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
-                              const slim_options *options, const char *model,
-                              const char *data, const slim_hooks *hooks)
+enum sl_status api_judge_open_model(struct sl_error *err, struct api_judge *judge,
+                                    const slim_options *options, const char *model,
+                                    const slim_hooks *hooks)
 {
     judge->hooks = hooks;
     SL_TRY(api_conf_complete(err, options, &judge->conf));
+    judge->has_bank = sl_conf_has(judge->conf, "train");
     int size = sl_conf_is_auto(judge->conf, "image-size")
                    ? 0
                    : (int)sl_conf_int(judge->conf, "image-size");
     SL_TRY(api_model_open(err, model, size, judge->conf, &judge->model));
-    SL_TRY(pick_widths(err, judge));
+    return pick_widths(err, judge);
+}
+
+enum sl_status api_judge_open_data(struct sl_error *err, struct api_judge *judge,
+                                   const char *data)
+{
     SL_TRY(open_data(err, judge, data));
     judge->train_config = (struct sl_features_config){
         .source = judge->train,
         .recipe = judge->model.view,
         .seed = (uint64_t)sl_conf_int(judge->conf, "seed"),
-        .batch = sl_conf_has(judge->conf, "features")
-                     ? (int)sl_conf_int(judge->conf, "batch-size")
-                     : (int)EVAL_BATCH,
+        .batch = sl_conf_has(judge->conf, "labels") /* its batches are of the training */
+                     ? (int)EVAL_BATCH
+                     : (int)sl_conf_int(judge->conf, "batch-size"),
         .n_workers = api_workers(judge->conf),
         .head = sl_conf_has(judge->conf, "features") &&
                 strcmp(sl_conf_text(judge->conf, "features"), "head") == 0,
@@ -164,26 +176,48 @@ enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
     };
     judge->test_config = judge->train_config;
     judge->test_config.source = judge->test;
-    judge->to_pass = sl_source_count(judge->train) + sl_source_count(judge->test);
+    judge->to_pass = sl_source_count(judge->test) +
+                     (judge->has_bank ? sl_source_count(judge->train) : 0);
+    return SL_OK;
+}
+
+enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
+                              const slim_options *options, const char *model,
+                              const char *data, const slim_hooks *hooks)
+{
+    SL_TRY(api_judge_open_model(err, judge, options, model, hooks));
+    return api_judge_open_data(err, judge, data);
+}
+
+/* One pass over one part. */
+static enum sl_status pass_part(struct sl_error *err, struct api_judge *judge,
+                                const struct sl_features_config *config,
+                                struct sl_features *features)
+{
+    const struct sl_frozen model = api_judge_frozen(judge);
+    int64_t bad = 0;
+    SL_TRY(sl_features_compute(err, &model, config, judge->widths, judge->n_widths,
+                               features, &bad));
+    judge->n_bad += bad;
+    judge->passed += sl_source_count(config->source);
     return SL_OK;
 }
 
 enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge)
 {
-    const struct sl_frozen model = api_judge_frozen(judge);
-    int64_t bad = 0;
-    sl_log(SL_LOG_INFO, "eval:   features of %lld + %lld pictures of %d px at %d width%s",
-           (long long)sl_source_count(judge->train),
+    char bank[32] = "";
+    if (judge->has_bank) {
+        (void)snprintf(bank, sizeof bank, "%lld + ",
+                       (long long)sl_source_count(judge->train));
+    }
+    sl_log(SL_LOG_INFO, "eval:   %s of %s%lld pictures of %d px at %d width%s",
+           judge->has_bank ? "features" : "outputs", bank,
            (long long)sl_source_count(judge->test), judge->model.view.size,
            judge->n_widths, judge->n_widths == 1 ? "" : "s");
-    SL_TRY(sl_features_compute(err, &model, &judge->train_config, judge->widths,
-                               judge->n_widths, judge->train_features, &bad));
-    judge->n_bad = bad;
-    judge->passed += sl_source_count(judge->train);
-    SL_TRY(sl_features_compute(err, &model, &judge->test_config, judge->widths,
-                               judge->n_widths, judge->test_features, &bad));
-    judge->n_bad += bad;
-    judge->passed += sl_source_count(judge->test);
+    if (judge->has_bank) {
+        SL_TRY(pass_part(err, judge, &judge->train_config, judge->train_features));
+    }
+    SL_TRY(pass_part(err, judge, &judge->test_config, judge->test_features));
     if (judge->n_bad > 0) {
         sl_log(SL_LOG_WARNING, "eval: %lld damaged pictures were left out",
                (long long)judge->n_bad);
@@ -240,9 +274,11 @@ json_t *api_judge_json(const struct api_judge *judge, const char *kind,
     json_object_set_new(root, "eval", json_string(kind));
     json_object_set_new(root, "data", json_string(judge->data));
     json_object_set_new(root, "step", json_integer(scores->step));
-    json_object_set_new(root, "features",
-                        json_string(sl_conf_text(judge->conf, "features")));
-    json_object_set_new(root, "n_train", json_integer(scores->n_train));
+    if (judge->has_bank) {
+        json_object_set_new(root, "features",
+                            json_string(sl_conf_text(judge->conf, "features")));
+        json_object_set_new(root, "n_train", json_integer(scores->n_train));
+    }
     json_object_set_new(root, "n_test", json_integer(scores->n_test));
     json_object_set_new(root, "n_bad", json_integer(scores->n_bad));
     json_object_set_new(root, "classes", json_integer(scores->classes));

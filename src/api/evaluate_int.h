@@ -16,6 +16,7 @@ struct api_judge {
     struct sl_conf *conf;
     struct api_model model;
     struct sl_source *train, *test;
+    bool has_bank; /* the train part's features are wanted, not its class names alone */
     const char *data;
     struct sl_features_config train_config, test_config;
     struct sl_features train_features[SL_WIDTHS_MAX], test_features[SL_WIDTHS_MAX];
@@ -25,8 +26,15 @@ struct api_judge {
     int64_t passed, to_pass; /* pictures, for the progress */
 };
 
-/* Opens model and data as the options say. `judge` is zeroed memory of the heap;
- * api_judge_close (NULL is fine) frees it, after a failure too. */
+/* Opens model and data as the options say, in two halves or at once. `judge` is zeroed
+ * memory of the heap; api_judge_close (NULL is fine) frees it, after a failure too. A
+ * command without key "train" judges by the test part alone: `train` is then there for
+ * its class names where one DATA is given, and NULL with --test. */
+enum sl_status api_judge_open_model(struct sl_error *err, struct api_judge *judge,
+                                    const slim_options *options, const char *model,
+                                    const slim_hooks *hooks);
+enum sl_status api_judge_open_data(struct sl_error *err, struct api_judge *judge,
+                                   const char *data);
 enum sl_status api_judge_open(struct sl_error *err, struct api_judge *judge,
                               const slim_options *options, const char *model,
                               const char *data, const slim_hooks *hooks);
@@ -34,8 +42,13 @@ void api_judge_close(struct api_judge *judge);
 struct sl_frozen api_judge_frozen(const struct api_judge *judge);
 /* The evaluation view with crops of at least that area and flips in its place. */
 struct sl_recipe api_judge_crops(const struct api_judge *judge, double crop_min);
-/* Features of both parts. */
+/* Features of both parts, or of the test part alone where there is no bank. */
 enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge);
+
+/* A model's own classifier can only say the classes that it was trained on:
+ * SL_ERROR_DATA when the data have another number (evaluate_classifier.c). */
+enum sl_status api_judge_check_classes(struct sl_error *err,
+                                       const struct api_judge *judge);
 
 /* The method whose published rates `eval linear --as-paper` takes for a model of
  * `method`: its own, or those of the one it borrows from; NULL for a method without a

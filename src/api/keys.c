@@ -452,7 +452,7 @@ static const struct sl_key eval_keys[] = {
      .help = "Only the first N train pictures of a fixed shuffled order; 0 = all."},
     {.name = "limit-test", .type = SL_KEY_INT, .initial = "0", .low = 0,
      .high = 2147483647, .argument = "N",
-     .help = "The same for the test part."},
+     .help = "Only the first N test pictures of such an order; 0 = all."},
     {.name = "test-fraction", .type = SL_KEY_REAL, .initial = "0.1", .low = 0.001,
      .high = 0.9, .argument = "X",
      .help = "Test share where DATA has only one part."},
@@ -698,6 +698,14 @@ static const struct {
     {"eval linear",
      {PART(eval_keys), PART(frozen_keys), PART(linear_keys), PART(device_keys),
       PART(worker_keys), PART(cache_keys), PART(output_keys)}},
+    {"eval classifier",
+     {{eval_keys + 1, 3}, /* test, widths, image-size */
+      {eval_keys + 5, 3}, /* limit-test, test-fraction, seed */
+      {frozen_keys, 1},   /* batch-size */
+      PART(device_keys),
+      PART(worker_keys),
+      PART(cache_keys),
+      PART(output_keys)}},
     {"eval finetune",
      {PART(eval_keys), PART(finetune_keys), PART(device_keys), PART(worker_keys),
       PART(cache_keys), PART(output_keys)}},

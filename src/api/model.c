@@ -49,6 +49,12 @@ out:
     return status;
 }
 
+bool api_model_classifies(const struct api_model *model)
+{
+    return model->resnet.head == SL_HEAD_CLASSIFIER ||
+           model->resnet.head == SL_HEAD_CLASSIFIERS;
+}
+
 void api_model_close(struct api_model *model)
 {
     sl_stats_destroy(model->stats);

@@ -386,6 +386,21 @@ static bool range_of(const struct report_eval *eval, char *dst, size_t size)
     return isfinite(low);
 }
 
+/* What an evaluation of a known kind says of the run as a whole. */
+static void add_eval_fact(struct report *report, const struct report_eval *eval)
+{
+    static const char *const words[][2] = {
+        {"knn", "right by nearest neighbours, over the widths"},
+        {"linear", "right by a linear probe, over the widths"},
+        {"classifier", "right by its own classifier, over the widths"}};
+    char text[64];
+    for (int i = 0; i < SL_COUNT(words); i++) {
+        if (strcmp(eval->name, words[i][0]) == 0 && range_of(eval, text, sizeof text)) {
+            add_fact(report, "", text, words[i][1]);
+        }
+    }
+}
+
 static void add_state_fact(struct report *report)
 {
     char text[64];
@@ -420,13 +435,7 @@ static void add_facts(struct report *report)
                  "embeddings of different pictures lie apart or not");
     }
     for (int i = 0; i < report->n_evals; i++) {
-        bool is_knn = strcmp(report->evals[i].name, "knn") == 0;
-        bool is_linear = strcmp(report->evals[i].name, "linear") == 0;
-        if ((is_knn || is_linear) && range_of(&report->evals[i], text, sizeof text)) {
-            add_fact(report, "", text,
-                     is_knn ? "right by nearest neighbours, over the widths"
-                            : "right by a linear probe, over the widths");
-        }
+        add_eval_fact(report, &report->evals[i]);
     }
     if (report->has_model) {
         const struct sl_net *net = report->model.net;

@@ -190,11 +190,14 @@ static void add_protocol(struct report *report, const struct report_eval *eval)
     json_int_t n_train = json_integer_value(json_object_get(root, "n_train"));
     json_int_t n_test = json_integer_value(json_object_get(root, "n_test"));
     json_int_t step = json_integer_value(json_object_get(root, "step"));
+    char bank[48] = "";
+    if (n_train > 0) {
+        (void)snprintf(bank, sizeof bank, "%lld pictures to learn from, ",
+                       (long long)n_train);
+    }
     report_words(
-        report,
-        "Data %s; %lld pictures to learn from, %lld to judge by, %lld "
-        "classes; checkpoint of step %lld.%s",
-        text_of(root, "data"), (long long)n_train, (long long)n_test,
+        report, "Data %s; %s%lld%s to judge by, %lld classes; checkpoint of step %lld.%s",
+        text_of(root, "data"), bank, (long long)n_test, n_train > 0 ? "" : " pictures",
         (long long)json_integer_value(json_object_get(root, "classes")), (long long)step,
         report->last_step > step ? " The run has gone on since; judge it anew." : "");
 }
@@ -242,9 +245,15 @@ static void add_results(struct report *report, const struct report_eval *eval)
 
 static const char *title_of(const struct report_eval *eval)
 {
-    return strcmp(eval->name, "knn") == 0      ? "Nearest neighbours"
-           : strcmp(eval->name, "linear") == 0 ? "Linear probe"
-                                               : eval->name;
+    static const char *const titles[][2] = {{"knn", "Nearest neighbours"},
+                                            {"linear", "Linear probe"},
+                                            {"classifier", "Its own classifier"}};
+    for (int i = 0; i < SL_COUNT(titles); i++) {
+        if (strcmp(eval->name, titles[i][0]) == 0) {
+            return titles[i][1];
+        }
+    }
+    return eval->name;
 }
 
 /* Right answers against multiply-adds: what a width costs and what it is worth. */
@@ -322,7 +331,9 @@ enum sl_status report_judged(struct sl_error *err, struct report *report)
 {
     static const char *const kinds[][2] = {
         {"knn", "Not yet judged by nearest neighbours; with labelled pictures:"},
-        {"linear", "Not yet judged by a linear probe; with labelled pictures:"}};
+        {"linear", "Not yet judged by a linear probe; with labelled pictures:"},
+        {"classifier", "Not yet judged by its own classifier; with labelled pictures:"}};
+    bool classifies = report->has_model && api_model_classifies(&report->model);
     sl_page_section(&report->page, "judged", "How good the features are");
     for (int i = 0; i < report->n_evals; i++) {
         sl_text_add(&report->page, "<h3>");
@@ -332,7 +343,7 @@ enum sl_status report_judged(struct sl_error *err, struct report *report)
         add_results(report, &report->evals[i]);
     }
     SL_TRY(draw_worth(err, report));
-    for (int i = 0; i < SL_COUNT(kinds); i++) {
+    for (int i = 0; i < SL_COUNT(kinds) - (classifies ? 0 : 1); i++) {
         if (!has_eval(report, kinds[i][0])) {
             struct sl_text command = {0};
             sl_text_add(&command, "slimclr eval %s ", kinds[i][0]);

@@ -65,8 +65,9 @@ static bool directory_is_empty(const char *path)
 enum sl_status api_run_clear(struct sl_error *err, const struct api_run *run)
 {
     static const char *const files[] = {
-        "config.ini",    "train.log",     "metrics.jsonl",    "metrics.csv",
-        "bad_files.txt", "eval/knn.json", "eval/linear.json", "eval/finetune.json"};
+        "config.ini",       "train.log",          "metrics.jsonl",
+        "metrics.csv",      "bad_files.txt",      "eval/knn.json",
+        "eval/linear.json", "eval/finetune.json", "eval/classifier.json"};
     char path[RUN_PATH_LENGTH];
     for (int i = 0; i < SL_COUNT(files); i++) {
         if (sl_path_join(path, sizeof path, run->directory, files[i])) {

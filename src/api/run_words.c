@@ -175,9 +175,10 @@ void api_run_say_duration(const struct api_run *run)
 
 void api_run_say_end(const struct api_run *run)
 {
+    bool has_labels = sl_method_info(run->settings.trainer.method)->has_labels;
     sl_log(SL_LOG_INFO,
-           "done:   %s; judge it with labelled pictures: slimclr eval knn %s DATA",
-           run->last, run->directory);
+           "done:   %s; judge it with labelled pictures: slimclr eval %s %s DATA",
+           run->last, has_labels ? "classifier" : "knn", run->directory);
 }
 
 void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,

@@ -7,7 +7,6 @@
  */
 #include "evaluate_int.h"
 
-#include <math.h>
 #include <string.h>
 
 static const char *const METHOD = "supervised";
@@ -151,19 +150,17 @@ static enum sl_status train(struct sl_error *err, struct tune *tune)
 static enum sl_status check_logits(struct sl_error *err, const struct tune *tune,
                                    int width, const struct sl_features *logits)
 {
-    for (int64_t i = 0; i < logits->n * logits->d; i++) {
-        if (!isfinite(logits->values[i])) {
-            char text[16];
-            sl_multiplier_text(tune->net->widths.at[width], text, sizeof text);
-            return SL_FAIL(err, SL_ERROR_NUMBERS,
-                           "width %s: outputs are not finite after training on %lld "
-                           "labels; lower %s (%g)",
-                           text, (long long)tune->job->pick->n,
-                           tune->job->from_scratch ? "--scratch-lr" : "--lr",
-                           tune->job->lr);
-        }
+    char text[16];
+    if (sl_features_first_nonfinite(logits) < 0) {
+        return SL_OK;
     }
-    return SL_OK;
+    sl_multiplier_text(tune->net->widths.at[width], text, sizeof text);
+    return SL_FAIL(
+        err, SL_ERROR_NUMBERS,
+        "width %s: outputs are not finite after training on %lld labels; lower "
+        "%s (%g)",
+        text, (long long)tune->job->pick->n,
+        tune->job->from_scratch ? "--scratch-lr" : "--lr", tune->job->lr);
 }
 
 static enum sl_status judge_test(struct sl_error *err, const struct tune *tune,

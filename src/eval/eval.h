@@ -27,6 +27,8 @@ struct sl_features {
     int32_t *ids;
 };
 void sl_features_finish(struct sl_features *features);
+/* The first row that holds a value which is not finite, or -1. */
+int64_t sl_features_first_nonfinite(const struct sl_features *features);
 
 /* A frozen model: borrowed parts. */
 struct sl_frozen {

@@ -21,6 +21,16 @@ void sl_features_finish(struct sl_features *features)
     *features = (struct sl_features){0};
 }
 
+int64_t sl_features_first_nonfinite(const struct sl_features *features)
+{
+    for (int64_t i = 0; i < features->n * features->d; i++) {
+        if (!isfinite(features->values[i])) {
+            return i / features->d;
+        }
+    }
+    return -1;
+}
+
 static enum sl_status make_features(struct sl_error *err, int64_t n, int d,
                                     struct sl_features *features)
 {
