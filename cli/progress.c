@@ -18,6 +18,7 @@ static const double PLAIN_EVERY_S = 10.0;
 static struct {
     bool terminal, quiet, verbose, drawn;
     double opened, last;
+    int64_t passed;
 } screen;
 
 static volatile sig_atomic_t stop_asked;
@@ -89,12 +90,17 @@ static void progress(void *context, const slim_progress *at)
     screen.drawn = screen.terminal;
 }
 
-/* A pass over pictures; the rate is that of the whole pass. */
+/* A pass over pictures; the rate is that of the whole pass. A count that falls begins
+ * another one. */
 static void passed(void *context, int64_t done, int64_t total)
 {
     char left[32];
     double time = now();
     (void)context;
+    if (done < screen.passed) {
+        screen.opened = screen.last = time;
+    }
+    screen.passed = done;
     if (screen.quiet ||
         time - screen.last < (screen.terminal ? TERMINAL_EVERY_S : PLAIN_EVERY_S)) {
         return;

@@ -100,7 +100,8 @@ typedef struct slim_hooks {
     bool (*stop_requested)(void *context); /* asked after each step; true: checkpoint,
                                               SLIM_STOPPED; may be NULL */
     void *context;
-    /* How many of all pictures were looked at (check, stats, eval); may be NULL. */
+    /* How many of all pictures were looked at (check, stats, eval); counts from the
+     * start again with every pass of another kind. May be NULL. */
     void (*passed)(void *context, int64_t done, int64_t total);
 } slim_hooks;
 

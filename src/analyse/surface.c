@@ -204,8 +204,11 @@ enum sl_status sl_surface_error(struct sl_error *err, struct sl_surface *surface
         return SL_OK;
     }
     int used = 0;
-    SL_TRY(sl_knn(err, device, &surface->bank.outputs, &surface->test.outputs,
-                  config->n_classes, config->knn_k, config->knn_t, &score, &used));
+    SL_TRY(sl_knn(err, device,
+                  &(struct sl_knn_config){.n_classes = config->n_classes,
+                                          .k = config->knn_k,
+                                          .temperature = config->knn_t},
+                  &surface->bank.outputs, &surface->test.outputs, &score, &used));
     *error = 100.0 * (1.0 - score.acc1);
     return SL_OK;
 }

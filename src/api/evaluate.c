@@ -337,6 +337,37 @@ enum sl_status api_judge_write(struct sl_error *err, const char *kind, const cha
 
 /* ---- nearest neighbours ------------------------------------------------------------ */
 
+/* A further pass, whose pictures take another time each. */
+static void begin_pass(struct api_judge *judge, int64_t pictures)
+{
+    judge->passed = 0;
+    judge->to_pass = pictures;
+}
+
+static void say_search(const char *what, int64_t n_train, int64_t n_test)
+{
+    sl_log(SL_LOG_INFO, "eval:   neighbours %s: %lld pictures among %lld", what,
+           (long long)n_test, (long long)n_train);
+}
+
+static enum sl_status search(struct sl_error *err, struct api_judge *judge,
+                             const struct sl_features *train,
+                             const struct sl_features *test, struct sl_score *score,
+                             int *k_used)
+{
+    SL_TRY(sl_knn(err, &judge->model.device,
+                  &(struct sl_knn_config){
+                      .n_classes = judge->classes,
+                      .k = (int)sl_conf_int(judge->conf, "knn-k"),
+                      .temperature = sl_conf_real(judge->conf, "knn-t"),
+                      .go_on = go_on,
+                      .go_on_context = judge,
+                  },
+                  train, test, score, k_used));
+    judge->passed += test->n;
+    return SL_OK;
+}
+
 static enum sl_status raw_pixels(struct sl_error *err, struct api_judge *judge,
                                  slim_scores *scores)
 {
@@ -345,16 +376,17 @@ static enum sl_status raw_pixels(struct sl_error *err, struct api_judge *judge,
     struct sl_features test = {0};
     struct sl_score plain = {0};
     struct sl_score centred = {0};
-    int k = (int)sl_conf_int(judge->conf, "knn-k");
-    double t = sl_conf_real(judge->conf, "knn-t");
     int used = 0;
+    sl_log(SL_LOG_INFO, "eval:   raw pixels of the same pictures");
+    begin_pass(judge, sl_source_count(judge->train) + sl_source_count(judge->test));
     SL_TRY_OUT(sl_features_raw(err, &judge->train_config, &train));
+    judge->passed += sl_source_count(judge->train);
     SL_TRY_OUT(sl_features_raw(err, &judge->test_config, &test));
-    SL_TRY_OUT(sl_knn(err, &judge->model.device, &train, &test, judge->classes, k, t,
-                      &plain, &used));
+    say_search("of raw pixels, plain and mean-centred", train.n, test.n);
+    begin_pass(judge, 2 * test.n);
+    SL_TRY_OUT(search(err, judge, &train, &test, &plain, &used));
     sl_features_centre(&train, &test);
-    SL_TRY_OUT(sl_knn(err, &judge->model.device, &train, &test, judge->classes, k, t,
-                      &centred, &used));
+    SL_TRY_OUT(search(err, judge, &train, &test, &centred, &used));
     scores->has_raw = true;
     scores->raw_side = sl_raw_side(judge->train_config.recipe.size);
     scores->raw_acc1 = plain.acc1;
@@ -370,12 +402,12 @@ static enum sl_status judge_knn(struct sl_error *err, struct api_judge *judge,
 {
     SL_TRY(api_judge_features(err, judge));
     api_judge_fill(judge, scores);
+    say_search("at each width", scores->n_train, scores->n_test);
+    begin_pass(judge, judge->n_widths * scores->n_test);
     for (int i = 0; i < judge->n_widths; i++) {
         struct sl_score score = {0};
-        SL_TRY(sl_knn(err, &judge->model.device, &judge->train_features[i],
-                      &judge->test_features[i], judge->classes,
-                      (int)sl_conf_int(judge->conf, "knn-k"),
-                      sl_conf_real(judge->conf, "knn-t"), &score, &scores->k));
+        SL_TRY(search(err, judge, &judge->train_features[i], &judge->test_features[i],
+                      &score, &scores->k));
         scores->width[i].acc1 = score.acc1;
         scores->width[i].acc5 = score.acc5;
     }
@@ -481,8 +513,13 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
                                 widths, n, features[part], &bad));
     }
     for (int i = 0; i < n; i++) {
-        SL_TRY_OUT(sl_knn(err, model->device, &features[0][i], &features[1][i],
-                          sl_source_classes(sources[0]), 200, 0.1, &scores[i], &used));
+        SL_TRY_OUT(sl_knn(err, model->device,
+                          &(struct sl_knn_config){
+                              .n_classes = sl_source_classes(sources[0]),
+                              .k = 200,
+                              .temperature = 0.1,
+                          },
+                          &features[0][i], &features[1][i], &scores[i], &used));
     }
 out:
     for (int part = 0; part < 2; part++) {

@@ -347,12 +347,14 @@ static enum sl_status judge_frozen(struct sl_error *err, struct finetune *tune,
                                            .cosine = true,
                                            .standardise = true,
                                            .seed = pick->seed};
+    const struct sl_knn_config knn = {
+        .n_classes = judge->classes, .k = 200, .temperature = 0.1};
     struct sl_probe_result result;
     for (int i = 0; i < judge->n_widths; i++) {
         struct sl_score score;
         int used = 0;
-        SL_TRY(sl_knn(err, &judge->model.device, &pick->features[i],
-                      &judge->test_features[i], judge->classes, 200, 0.1, &score, &used));
+        SL_TRY(sl_knn(err, &judge->model.device, &knn, &pick->features[i],
+                      &judge->test_features[i], &score, &used));
         join(&pick->row[i].knn, score.acc1);
     }
     SL_TRY(sl_linear_probe(err, &judge->model.device, &config, judge->n_widths,

@@ -99,14 +99,22 @@ enum sl_status sl_score_logits(struct sl_error *err, const struct sl_features *l
 
 /* ---- nearest neighbours (knn.c) ---------------------------------------------------- */
 
+struct sl_knn_config {
+    int n_classes, k;
+    double temperature;
+    /* Asked after each block of similarities with the queries that are done, of those
+     * with a label; false = SL_STOPPED; may be NULL. */
+    bool (*go_on)(void *context, int64_t done);
+    void *go_on_context;
+};
 /* Rows are L2-normalised (a copy), similarity = cosine; score of a class = sum over the k
  * most similar of exp(cos / temperature); ties of similarity by lower index. k is reduced
  * to half the smallest class (at least 1): *k_used. Rows without a label are left out of
  * both sides; classes with equal votes rank by number. SL_ERROR_DATA without a labelled
  * row on a side, SL_ERROR_NUMBERS on a feature that is not finite. */
 enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
-                      const struct sl_features *bank, const struct sl_features *query,
-                      int n_classes, int k, double temperature, struct sl_score *score,
+                      const struct sl_knn_config *config, const struct sl_features *bank,
+                      const struct sl_features *query, struct sl_score *score,
                       int *k_used);
 
 /* ---- linear probes (linear.c) ------------------------------------------------------ */

@@ -71,6 +71,14 @@ static int64_t count_of(const struct sl_features_config *config)
     return config->subset != NULL ? config->n_subset : sl_source_count(config->source);
 }
 
+static enum sl_status ask(struct sl_error *err, const struct sl_features_config *config,
+                          int64_t done)
+{
+    return config->go_on == NULL || config->go_on(config->go_on_context, done)
+               ? SL_OK
+               : SL_FAIL(err, SL_STOPPED, "stopped; nothing was written");
+}
+
 /* The plans of one pass. */
 struct passes {
     struct sl_plan *plan[SL_WIDTHS_MAX];
@@ -172,11 +180,7 @@ enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen 
         }
         run_batch(model, &passes, &batch, n_widths, features);
         sl_loader_release(loader);
-        if (config->go_on != NULL &&
-            !config->go_on(config->go_on_context, features[0].n)) {
-            status = SL_FAIL(err, SL_STOPPED, "stopped; nothing was written");
-            goto out;
-        }
+        SL_TRY_OUT(ask(err, config, features[0].n));
     }
     *n_bad = sl_loader_bad_count(loader);
     if (features[0].n == 0) {
@@ -268,6 +272,7 @@ enum sl_status sl_features_raw(struct sl_error *err,
         memcpy(features->ids + features->n, batch.ids, rows * sizeof(int32_t));
         features->n += batch.rows;
         sl_loader_release(loader);
+        SL_TRY_OUT(ask(err, config, features->n));
     }
 out:
     sl_loader_destroy(loader);

@@ -9,7 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { QUERY_BLOCK = 128, BANK_BLOCK = 4096, SCAN_STEP = 32, TOP5 = 5 };
+/* A block of the bank is laid out anew for each block of queries, so that many queries
+ * make the product quick; a block of similarities stays at 4 MiB. */
+enum { QUERY_BLOCK = 512, BANK_BLOCK = 2048, SCAN_STEP = 32, TOP5 = 5 };
 
 static const double NORM_FLOOR = 1e-12;
 
@@ -204,9 +206,12 @@ struct search {
     double *votes;
 };
 
-static void search_block(const struct sl_device *device, const struct search *search,
-                         const struct unit_rows *bank, const struct unit_rows *query,
-                         int d, int64_t first, int rows, struct nearest *heaps)
+static enum sl_status search_block(struct sl_error *err, const struct sl_device *device,
+                                   const struct sl_knn_config *config,
+                                   const struct search *search,
+                                   const struct unit_rows *bank,
+                                   const struct unit_rows *query, int d, int64_t first,
+                                   int rows, struct nearest *heaps)
 {
     for (int64_t at = 0; at < bank->n; at += BANK_BLOCK) {
         int64_t n = bank->n - at < BANK_BLOCK ? bank->n - at : BANK_BLOCK;
@@ -219,12 +224,18 @@ static void search_block(const struct sl_device *device, const struct search *se
         for (int r = 0; r < rows; r++) {
             scan(&heaps[r], search->similar + r * n, n, at);
         }
+        /* The last queries count as done with the last of the bank. */
+        int64_t done = first + rows * (at + n) / bank->n;
+        if (config->go_on != NULL && !config->go_on(config->go_on_context, done)) {
+            return SL_FAIL(err, SL_STOPPED, "stopped; nothing was written");
+        }
     }
+    return SL_OK;
 }
 
 enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
-                      const struct sl_features *bank, const struct sl_features *query,
-                      int n_classes, int k, double temperature, struct sl_score *score,
+                      const struct sl_knn_config *config, const struct sl_features *bank,
+                      const struct sl_features *query, struct sl_score *score,
                       int *k_used)
 {
     enum sl_status status = SL_OK;
@@ -237,19 +248,19 @@ enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
     size_t block = (size_t)QUERY_BLOCK * BANK_BLOCK;
 
     SL_ASSERT(bank->d == query->d);
-    if (k < 1 || !(temperature > 0.0)) {
+    if (config->k < 1 || !(config->temperature > 0.0)) {
         return SL_FAIL(err, SL_ERROR_USAGE,
-                       "kNN: k %d and temperature %g: both must be above 0", k,
-                       temperature);
+                       "kNN: k %d and temperature %g: both must be above 0", config->k,
+                       config->temperature);
     }
-    SL_TRY_OUT(make_unit_rows(err, device, bank, n_classes, &in_bank));
-    SL_TRY_OUT(make_unit_rows(err, device, query, n_classes, &asked));
+    SL_TRY_OUT(make_unit_rows(err, device, bank, config->n_classes, &in_bank));
+    SL_TRY_OUT(make_unit_rows(err, device, query, config->n_classes, &asked));
     if (in_bank.n == 0 || asked.n == 0) {
         status = SL_FAIL(err, SL_ERROR_DATA,
                          "kNN: no labelled picture on one of the two sides");
         goto out;
     }
-    SL_TRY_OUT(clamp_k(err, &in_bank, n_classes, k, k_used));
+    SL_TRY_OUT(clamp_k(err, &in_bank, config->n_classes, config->k, k_used));
     SL_TRY_OUT(sl_heap_alloc(err, "similarities", (int64_t)block, sizeof(float),
                              &search.similar));
     SL_TRY_OUT(device->table->alloc(err, device->state, "similarities",
@@ -257,7 +268,8 @@ enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
     int64_t places = (int64_t)QUERY_BLOCK * *k_used;
     SL_TRY_OUT(sl_heap_alloc(err, "neighbours", places, sizeof(float), &search.cosine));
     SL_TRY_OUT(sl_heap_alloc(err, "neighbours", places, sizeof(int32_t), &search.index));
-    SL_TRY_OUT(sl_heap_alloc(err, "votes", n_classes, sizeof(double), &search.votes));
+    SL_TRY_OUT(
+        sl_heap_alloc(err, "votes", config->n_classes, sizeof(double), &search.votes));
     for (int64_t first = 0; first < asked.n; first += QUERY_BLOCK) {
         int rows = asked.n - first < QUERY_BLOCK ? (int)(asked.n - first) : QUERY_BLOCK;
         for (int r = 0; r < rows; r++) {
@@ -265,10 +277,11 @@ enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
                                         .index = search.index + (int64_t)r * *k_used,
                                         .k = *k_used};
         }
-        search_block(device, &search, &in_bank, &asked, bank->d, first, rows, heaps);
+        SL_TRY_OUT(search_block(err, device, config, &search, &in_bank, &asked, bank->d,
+                                first, rows, heaps));
         for (int r = 0; r < rows; r++) {
-            int rank = vote(&heaps[r], in_bank.labels, n_classes, temperature,
-                            asked.labels[first + r], search.votes);
+            int rank = vote(&heaps[r], in_bank.labels, config->n_classes,
+                            config->temperature, asked.labels[first + r], search.votes);
             right1 += rank < 1;
             right5 += rank < TOP5;
         }

@@ -273,6 +273,20 @@ static void test_scores_and_texts(void **state)
         slim_options_destroy(options);
     }
 
+    /* Of kNN: in each pass over a part, in the search at each of two widths, and the same
+     * once more for raw pixels, which are searched twice. */
+    for (int stop_at = 1; stop_at <= 9; stop_at++) {
+        struct stopper stopper = {.stop_at = stop_at};
+        const slim_hooks hooks = {.stop_requested = stop_now, .context = &stopper};
+        assert_int_equal(slim_options_create("eval knn", &options, &error), SLIM_OK);
+        assert_int_equal(slim_options_set(options, "raw", "yes", &error), SLIM_OK);
+        assert_int_equal(
+            slim_eval_knn(options, "library-run", DATA, &hooks, &scores, &error),
+            stop_at <= 8 ? SLIM_STOPPED : SLIM_OK);
+        assert_int_equal(stopper.asked, stop_at <= 8 ? stop_at : 8);
+        slim_options_destroy(options);
+    }
+
     for (int stop_at = 1; stop_at <= 4; stop_at++) {
         struct stopper stopper = {.stop_at = stop_at};
         const slim_hooks hooks = {.stop_requested = stop_now, .context = &stopper};

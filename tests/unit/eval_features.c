@@ -391,14 +391,14 @@ static void test_spec_12_frozen_tensors_stay(void **state)
     struct sl_score score;
     int used = 0;
     (void)state;
+    const struct sl_knn_config knn = {.n_classes = 3, .k = 5, .temperature = 0.1};
     uint64_t before = model_hash(&kit);
     (void)compute(&kit, &train_config, widths, 3, rows[0]);
     (void)compute(&kit, &test_config, widths, 3, rows[1]);
     assert_int_equal(rows[1][0].n, 9);
     for (int i = 0; i < 3; i++) {
-        kit_ok(
-            sl_knn(&err, &kit.device, &rows[0][i], &rows[1][i], 3, 5, 0.1, &score, &used),
-            &err);
+        kit_ok(sl_knn(&err, &kit.device, &knn, &rows[0][i], &rows[1][i], &score, &used),
+               &err);
     }
     struct refresh refresh = {&kit, train_config};
     refresh.config.recipe.random = true;

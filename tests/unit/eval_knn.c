@@ -70,8 +70,9 @@ static struct sl_score score_of(const struct sl_features *bank,
 {
     struct sl_error err = {0};
     struct sl_score score = {0};
-    if (sl_knn(&err, &device, bank, query, n_classes, k, temperature, &score, used) !=
-        SL_OK) {
+    const struct sl_knn_config config = {
+        .n_classes = n_classes, .k = k, .temperature = temperature};
+    if (sl_knn(&err, &device, &config, bank, query, &score, used) != SL_OK) {
         fail_msg("%s", err.text);
     }
     return score;
@@ -164,7 +165,7 @@ static void test_equals_the_slow_implementation(void **state)
 {
     enum { CLASSES = 12 };
     struct sl_features bank = make_random(4500, 9, CLASSES + 1, 1);
-    struct sl_features query = make_random(170, 9, CLASSES + 1, 2);
+    struct sl_features query = make_random(650, 9, CLASSES + 1, 2);
     static const struct {
         int k;
         double temperature;
@@ -191,6 +192,52 @@ static void test_equals_the_slow_implementation(void **state)
     sl_features_finish(&query);
 }
 
+struct counter {
+    int64_t done, most;
+    int asked;
+};
+
+static bool count_up(void *context, int64_t done)
+{
+    struct counter *counter = context;
+    assert_true(done >= counter->done);
+    counter->done = done;
+    counter->asked++;
+    return done < counter->most;
+}
+
+/* Asked after every block of similarities, and ended by a no with all memory given
+ * back. */
+static void test_tells_and_stops(void **state)
+{
+    struct sl_features bank = make_random(4500, 9, 5, 7);
+    struct sl_features query = make_random(650, 9, 5, 8);
+    struct counter counter = {.most = 10000};
+    struct sl_knn_config config = {.n_classes = 5,
+                                   .k = 5,
+                                   .temperature = 0.1,
+                                   .go_on = count_up,
+                                   .go_on_context = &counter};
+    struct sl_error err = {0};
+    struct sl_score score = {0};
+    int used = 0;
+    (void)state;
+    query.labels[3] = -1;
+    assert_int_equal(sl_knn(&err, &device, &config, &bank, &query, &score, &used), SL_OK);
+    assert_int_equal(counter.done, 649);
+    assert_true(counter.asked > 2);
+    struct sl_score silent = score_of(&bank, &query, 5, 5, 0.1, &used);
+    assert_true(score.acc1 == silent.acc1 && score.acc5 == silent.acc5);
+    counter = (struct counter){.most = 300};
+    int64_t held = sl_heap_bytes();
+    assert_int_equal(sl_knn(&err, &device, &config, &bank, &query, &score, &used),
+                     SL_STOPPED);
+    assert_true(counter.done >= 300 && counter.done < 649);
+    assert_int_equal(sl_heap_bytes(), held);
+    sl_features_finish(&bank);
+    sl_features_finish(&query);
+}
+
 /* The other backend may round differently, which can move a row or two. */
 static void test_backends_agree(void **state)
 {
@@ -205,8 +252,8 @@ static void test_backends_agree(void **state)
     assert_int_equal(
         sl_device_open(&err, "auto", &(struct sl_backend_options){.threads = 2}, &fast),
         SL_OK);
-    assert_int_equal(sl_knn(&err, &fast, &bank, &query, 10, 20, 0.1, &other, &used),
-                     SL_OK);
+    const struct sl_knn_config config = {.n_classes = 10, .k = 20, .temperature = 0.1};
+    assert_int_equal(sl_knn(&err, &fast, &config, &bank, &query, &other, &used), SL_OK);
     assert_true(fabs(score.acc1 - other.acc1) <= 2.0 / 400);
     assert_true(fabs(score.acc5 - other.acc5) <= 2.0 / 400);
     sl_device_close(&fast);
@@ -374,8 +421,9 @@ static void assert_fails(const struct sl_features *bank, const struct sl_feature
     struct sl_score score = {0};
     int used = 0;
     int64_t held = sl_heap_bytes();
-    assert_int_equal(sl_knn(&err, &device, bank, query, 3, k, temperature, &score, &used),
-                     status);
+    const struct sl_knn_config config = {
+        .n_classes = 3, .k = k, .temperature = temperature};
+    assert_int_equal(sl_knn(&err, &device, &config, bank, query, &score, &used), status);
     assert_true(err.text[0] != '\0');
     assert_int_equal(sl_heap_bytes(), held);
 }
@@ -408,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_the_slow_implementation),
+        cmocka_unit_test(test_tells_and_stops),
         cmocka_unit_test(test_backends_agree),
         cmocka_unit_test(test_ties_go_to_the_lower_index),
         cmocka_unit_test(test_ties_among_random_rows),
