@@ -34,7 +34,7 @@ static const struct command commands[] = {
     {"analyse",
      cmd_analyse,
      "analyse trajectory|probes RUN [DATA]",
-     "a run's path and the error around it; what shared probes cost",
+     "a run's path, the error around it, shared probes",
      {"analyse trajectory", "analyse probes"}},
     {"check",
      cmd_check,
@@ -54,7 +54,7 @@ static const struct command commands[] = {
     {"pack",
      cmd_pack,
      "pack DATA -o NAME [options]",
-     "pictures into tar shards (WebDataset), smaller if asked",
+     "pictures into tar shards, smaller if asked",
      {"pack", NULL}},
     {"report",
      cmd_report,
@@ -105,9 +105,13 @@ static int print_help(void)
     (void)printf("slimclr %s: pre-trains slimmable image networks without labels\n\n",
                  slim_version());
     for (int i = 0; i < N_COMMANDS; i++) {
-        (void)printf("  slimclr %-42s %s\n", commands[i].synopsis, commands[i].summary);
+        const char *synopsis = commands[i].synopsis;
+        const char *options = strstr(synopsis, " [options]");
+        size_t length = options != NULL ? (size_t)(options - synopsis) : strlen(synopsis);
+        (void)printf("  slimclr %-38.*s %s\n", (int)length, synopsis,
+                     commands[i].summary);
     }
-    (void)printf("  slimclr %-42s %s\n", "help [COMMAND] | --version",
+    (void)printf("  slimclr %-38s %s\n", "help [COMMAND] | --version",
                  "this, or a command's options");
     (void)printf(
         "\nStart with:\n"
@@ -115,8 +119,8 @@ static int print_help(void)
         "  slimclr pretrain ~/photos -o runs/photos --recipe photos-small\n"
         "  slimclr eval knn runs/photos ~/labelled\n"
         "\nDATA: a folder of pictures, archives, a list @files.txt, CIFAR or IDX files, "
-        "or "
-        "synthetic: (see `slimclr list formats`)\n"
+        "or synthetic:\n"
+        "      (`slimclr list formats`)\n"
         "Exit: 0 done, 1 run failed, 2 usage, 3 data, 4 numbers, 75 stopped with a "
         "checkpoint\n");
     return 0;
@@ -140,6 +144,11 @@ static int print_command_help(const struct command *command)
         cli_help_options("bench ops");
     }
     return 0;
+}
+
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 static int unknown(const char *name)
@@ -171,10 +180,9 @@ int main(int argc, char **argv)
         (void)printf("slimclr %s\n", slim_version());
         return 0;
     }
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
-        strcmp(name, "-h") == 0) {
+    if (strcmp(name, "help") == 0 || asks_for_help(name)) {
         const struct command *about = argc > 2 ? find(argv[2]) : NULL;
-        if (argc > 2 && about == NULL) {
+        if (argc > 2 && about == NULL && !asks_for_help(argv[2])) {
             return unknown(argv[2]);
         }
         return about != NULL ? print_command_help(about) : print_help();
@@ -183,7 +191,8 @@ int main(int argc, char **argv)
     if (command == NULL) {
         return unknown(name);
     }
-    int code = command->run(argc - 1, argv + 1);
+    /* Commands without options of their own know no such word. */
+    int code = argc > 2 && asks_for_help(argv[2]) ? -1 : command->run(argc - 1, argv + 1);
     if (code == -1) {
         code = print_command_help(command);
     }

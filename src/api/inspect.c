@@ -430,19 +430,33 @@ out:
     return api_leave(&err, status, error);
 }
 
-/* The first comment line of a recipe says what it is for. */
+enum { RECIPE_COLUMN = 28, LINE_COLUMNS = 100 };
+
+/* The first sentence of a recipe's comment says what it is for. */
 static void add_recipe(struct sl_text *text, const char *name)
 {
-    const char *body = api_recipe_text(name);
-    size_t length = 0;
-    while (body[0] == '#' && strncmp(body, "# SPDX", 6) == 0) {
-        body = strchr(body, '\n') + 1;
+    const char *at = api_recipe_text(name);
+    int column = RECIPE_COLUMN - 1;
+    bool is_over = false;
+    while (strncmp(at, "# SPDX", 6) == 0) {
+        at = strchr(at, '\n') + 1;
     }
-    if (body[0] == '#') {
-        body += body[1] == ' ' ? 2 : 1;
-        length = strcspn(body, "\n");
+    sl_text_add(text, "%-*s", RECIPE_COLUMN - 1, name);
+    for (; at[0] == '#' && !is_over; at += strcspn(at, "\n"), at += *at == '\n' ? 1 : 0) {
+        for (at++; *at != '\n' && *at != '\0' && !is_over;) {
+            at += strspn(at, " ");
+            int n = (int)strcspn(at, " \n");
+            if (column + 1 + n > LINE_COLUMNS) {
+                sl_text_add(text, "\n%*s", RECIPE_COLUMN - 1, "");
+                column = RECIPE_COLUMN - 1;
+            }
+            sl_text_add(text, " %.*s", n, at);
+            column += 1 + n;
+            at += n;
+            is_over = n > 0 && at[-1] == '.';
+        }
     }
-    sl_text_add(text, "%-22s %.*s\n", name, (int)length, body);
+    sl_text_add(text, "\n");
 }
 
 static const char *left_out(bool built)

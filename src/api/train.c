@@ -123,7 +123,6 @@ static enum sl_status open_loader(struct sl_error *err, struct api_run *run)
             .max_bad = max_bad,
         },
         &run->loader));
-    api_run_say_loader(run);
     if (run->resumed) {
         SL_TRY(api_run_recall_bad_files(err, run));
     }
@@ -451,6 +450,9 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     SL_TRY(api_run_open_metrics(err, run));
     SL_TRY(api_run_open_gradients(err, run));
     api_run_say_start(run);
+    if (run->loader != NULL) {
+        api_run_say_loader(run);
+    }
     SL_TRY(api_run_open_snapshots(err, run));
     if (run->settings.trainer.total_steps == 0) {
         sl_log(SL_LOG_INFO, "run:    no steps: the untrained checkpoint is written");

@@ -57,10 +57,16 @@ static void test_help(void **state)
 /* Help fits a terminal of 100 columns. */
 static void test_help_is_wrapped(void **state)
 {
-    static const char *const topics[] = {"pretrain", "eval", "plan"};
+    static const char *const topics[][2] = {{"help", "pretrain"},
+                                            {"help", "eval"},
+                                            {"help", "plan"},
+                                            {"help", "--help"},
+                                            {"list", "recipes"}};
     (void)state;
     for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++) {
-        const char *line = RUN("help", topics[i])->out;
+        const struct cli_result *result = RUN(topics[i][0], topics[i][1]);
+        cli_expect_done(result);
+        const char *line = result->out;
         while (*line != '\0') {
             size_t length = strcspn(line, "\n");
             if (length > 100) {
@@ -68,6 +74,22 @@ static void test_help_is_wrapped(void **state)
             }
             line += length + (line[length] == '\n');
         }
+    }
+}
+
+/* Every command tells its options when asked in the usual way. */
+static void test_help_of_each(void **state)
+{
+    static const char *const commands[] = {
+        "pretrain", "eval", "analyse", "check", "stats", "views", "pack",
+        "report",   "plan", "bench",   "demo",  "info",  "list"};
+    (void)state;
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char start[64];
+        const struct cli_result *result = RUN(commands[i], "--help");
+        cli_expect_done(result);
+        (void)snprintf(start, sizeof start, "slimclr %s", commands[i]);
+        assert_true(strncmp(result->out, start, strlen(start)) == 0);
     }
 }
 
@@ -421,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_help_is_wrapped),
+        cmocka_unit_test(test_help_of_each),
         cmocka_unit_test(test_unknown_words),
         cmocka_unit_test(test_version_lists_info),
         cmocka_unit_test(test_plan_costs),
