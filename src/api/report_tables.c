@@ -103,7 +103,25 @@ void report_count(char *dst, size_t size, double count)
 
 static bool is_share(const char *key)
 {
-    return strstr(key, "acc") != NULL;
+    return strstr(key, "acc") != NULL || strcmp(key, "share") == 0;
+}
+
+/* "KEY_low" and "KEY_high" stand in KEY's column. Where labels were varied there are
+ * columns enough: best guesses, the rest is in the file, and costs in a table of theirs.
+ */
+static bool has_column(const json_t *row, const char *key)
+{
+    static const char *const no_columns[] = {
+        "epochs", "batch", "lr", "scratch_lr", "acc5", "scratch_acc5", "params", "macs"};
+    size_t length = strlen(key);
+    bool is_tuned = json_object_get(row, "labels") != NULL;
+    for (int i = 0; is_tuned && i < SL_COUNT(no_columns); i++) {
+        if (strcmp(key, no_columns[i]) == 0) {
+            return false;
+        }
+    }
+    return !(length > 4 && strcmp(key + length - 4, "_low") == 0) &&
+           !(length > 5 && strcmp(key + length - 5, "_high") == 0);
 }
 
 /* Heads of columns that are known; others show their key. */
@@ -112,6 +130,9 @@ static const char *head_of(const char *key)
     static const char *const heads[][2] = {
         {"acc1", "top-1"},
         {"acc5", "top-5"},
+        {"knn_acc1", "frozen, neighbours"},
+        {"probe_acc1", "frozen, probe"},
+        {"scratch_acc1", "from scratch"},
         {"slim_acc1", "top-1, one probe shared by all widths"},
         {"slim_acc5", "top-5, shared"},
         {"params", "parameters"},
@@ -143,16 +164,32 @@ static void width_text(double width, char *dst, size_t size)
 static void add_width_cell(struct report *report, const char *text)
 {
     int index = report_width(report, text);
-    sl_text_add(&report->page, "<td>");
+    sl_text_add(&report->page, "<td class=\"w\">");
     if (index >= 0) {
         sl_text_add(&report->page, "<span class=\"dot k%d\"></span>", index % SL_COLOURS);
     }
     sl_text_add(&report->page, "%s</td>", text);
 }
 
-static void add_cell(struct report *report, const char *key, const json_t *value)
+/* " (low–high)" of a share that is the mean of several. */
+static void add_range(struct report *report, const json_t *row, const char *key)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%.50s_low", key);
+    const json_t *low = json_object_get(row, name);
+    (void)snprintf(name, sizeof name, "%.50s_high", key);
+    const json_t *high = json_object_get(row, name);
+    if (json_is_number(low) && json_is_number(high) &&
+        json_number_value(low) < json_number_value(high)) {
+        sl_text_add(&report->page, " (%.1f–%.1f)", 100.0 * json_number_value(low),
+                    100.0 * json_number_value(high));
+    }
+}
+
+static void add_cell(struct report *report, const char *key, const json_t *row)
 {
     char text[64] = "";
+    const json_t *value = json_object_get(row, key);
     double number = json_number_value(value);
     if (strcmp(key, "width") == 0 && json_is_number(value)) {
         width_text(number, text, sizeof text);
@@ -171,6 +208,7 @@ static void add_cell(struct report *report, const char *key, const json_t *value
             (void)snprintf(text, sizeof text, "%.4g", number);
         }
         sl_text_add(&report->page, "%s", text);
+        add_range(report, row, key);
     } else {
         sl_text_add(&report->page, "–");
     }
@@ -210,12 +248,17 @@ static void add_results(struct report *report, const struct report_eval *eval)
     json_t *value = NULL;
     json_t *row = NULL;
     size_t i = 0;
+    bool is_tuned = json_object_get(first, "labels") != NULL;
     sl_text_add(&report->page, "<div class=\"table\"><table>\n<tr>");
     json_object_foreach(first, key, value)
     {
+        if (!has_column(first, key)) {
+            continue;
+        }
         sl_text_add(&report->page, "<th%s>",
                     strcmp(key, "width") == 0 ? "" : " class=\"n\"");
-        sl_markup_add(&report->page, head_of(key));
+        sl_markup_add(&report->page,
+                      strcmp(key, "acc1") == 0 && is_tuned ? "fine-tuned" : head_of(key));
         sl_text_add(&report->page, "</th>");
     }
     sl_text_add(&report->page, "</tr>\n");
@@ -224,11 +267,18 @@ static void add_results(struct report *report, const struct report_eval *eval)
         sl_text_add(&report->page, "<tr>");
         json_object_foreach(first, key, value)
         {
-            add_cell(report, key, json_object_get(row, key));
+            if (has_column(first, key)) {
+                add_cell(report, key, row);
+            }
         }
         sl_text_add(&report->page, "</tr>\n");
     }
     sl_text_add(&report->page, "</table></div>\n");
+    if (is_tuned) {
+        report_words(report,
+                     "Top-1; frozen: the trunk as it was pre-trained; in brackets "
+                     "the lowest and highest of the repeats.");
+    }
     json_t *raw = json_object_get(eval->root, "raw_acc1");
     json_int_t classes = json_integer_value(json_object_get(eval->root, "classes"));
     if (json_is_number(raw)) {
@@ -247,7 +297,8 @@ static const char *title_of(const struct report_eval *eval)
 {
     static const char *const titles[][2] = {{"knn", "Nearest neighbours"},
                                             {"linear", "Linear probe"},
-                                            {"classifier", "Its own classifier"}};
+                                            {"classifier", "Its own classifier"},
+                                            {"finetune", "Fine-tuned with labels"}};
     for (int i = 0; i < SL_COUNT(titles); i++) {
         if (strcmp(eval->name, titles[i][0]) == 0) {
             return titles[i][1];
@@ -256,10 +307,70 @@ static const char *title_of(const struct report_eval *eval)
     return eval->name;
 }
 
+enum { WORTH_MOST = 12 };
+
+/* The widths of one evaluation as a line; of rows [first, end), which have the same
+ * number of labels where that was varied. */
+static enum sl_status add_worth(struct sl_error *err, struct report *report,
+                                const struct report_eval *eval, size_t first, size_t end,
+                                struct sl_plot *plot, struct sl_series *series)
+{
+    const json_t *results = json_object_get(eval->root, "results");
+    const json_t *labelled = json_object_get(json_array_get(results, first), "labels");
+    double *x = NULL, *y = NULL;
+    const char **labels = NULL;
+    int n = 0;
+    int64_t most = (int64_t)(end - first);
+    SL_TRY(sl_arena_alloc(err, report->arena, most, sizeof *x, &x));
+    SL_TRY(sl_arena_alloc(err, report->arena, most, sizeof *y, &y));
+    SL_TRY(sl_arena_alloc(err, report->arena, most, sizeof *labels, &labels));
+    for (size_t i = first; i < end; i++) {
+        const json_t *row = json_array_get(results, i);
+        const json_t *acc = json_object_get(row, "acc1");
+        double macs = json_number_value(json_object_get(row, "macs"));
+        if (json_is_number(acc) && macs > 0.0 && n < SL_WIDTHS_MAX) {
+            char text[24];
+            width_text(json_number_value(json_object_get(row, "width")), text,
+                       sizeof text);
+            x[n] = macs;
+            y[n] = json_number_value(acc);
+            labels[n++] = report_keep(report, "%s", text);
+        }
+    }
+    if (n < 2 || plot->n_series == WORTH_MOST) {
+        return SL_OK;
+    }
+    const char *name = title_of(eval);
+    if (json_is_integer(labelled)) {
+        name = report_keep(report, "Fine-tuned, %lld labels",
+                           (long long)json_integer_value(labelled));
+    }
+    series[plot->n_series] =
+        (struct sl_series){.name = name,
+                           /* colours of widths mean widths: theirs come from the other
+                              end */
+                           .colour = SL_COLOURS - 1 - plot->n_series % SL_COLOURS,
+                           .draw = SL_DRAW_LINE,
+                           .n = n,
+                           .x = x,
+                           .y = y,
+                           .labels = plot->n_series == 0 ? labels : NULL};
+    plot->n_series++;
+    return SL_OK;
+}
+
+/* Whether two rows are of one number of labels, or of none that is said. */
+static bool same_labels(const json_t *results, size_t a, size_t b)
+{
+    const json_t *one = json_object_get(json_array_get(results, a), "labels");
+    const json_t *other = json_object_get(json_array_get(results, b), "labels");
+    return one == NULL ? other == NULL : json_equal(one, other) != 0;
+}
+
 /* Right answers against multiply-adds: what a width costs and what it is worth. */
 static enum sl_status draw_worth(struct sl_error *err, struct report *report)
 {
-    struct sl_series series[REPORT_EVALS_MOST] = {{0}};
+    struct sl_series series[WORTH_MOST] = {{0}};
     struct sl_plot plot = {.id = "accuracy-cost",
                            .title = "What a width is worth",
                            .x_name = "multiply-adds a picture",
@@ -268,41 +379,12 @@ static enum sl_status draw_worth(struct sl_error *err, struct report *report)
                            .is_log_x = true,
                            .series = series};
     for (int e = 0; e < report->n_evals; e++) {
-        json_t *results = json_object_get(report->evals[e].root, "results");
-        int64_t n = (int64_t)json_array_size(results);
-        double *x = NULL, *y = NULL;
-        const char **labels = NULL;
-        struct sl_series *one = &series[plot.n_series];
-        SL_TRY(sl_arena_alloc(err, report->arena, n, sizeof *x, &x));
-        SL_TRY(sl_arena_alloc(err, report->arena, n, sizeof *y, &y));
-        SL_TRY(sl_arena_alloc(err, report->arena, n, sizeof *labels, &labels));
-        for (int64_t i = 0; i < n; i++) {
-            json_t *row = json_array_get(results, (size_t)i);
-            json_t *acc = json_object_get(row, "acc1");
-            double macs = json_number_value(json_object_get(row, "macs"));
-            if (json_is_number(acc) && macs > 0.0 && one->n < SL_WIDTHS_MAX) {
-                char text[24];
-                width_text(json_number_value(json_object_get(row, "width")), text,
-                           sizeof text);
-                x[one->n] = macs;
-                y[one->n] = json_number_value(acc);
-                labels[one->n] = report_keep(report, "%s", text);
-                one->n++;
+        const json_t *results = json_object_get(report->evals[e].root, "results");
+        size_t n = json_array_size(results);
+        for (size_t first = 0, end = 0; first < n; first = end) {
+            for (end = first + 1; end < n && same_labels(results, first, end); end++) {
             }
-        }
-        if (one->n >= 2) {
-            *one = (struct sl_series){.name = title_of(&report->evals[e]),
-                                      /* colours of widths mean widths: theirs come
-                                       * from the other end */
-                                      .colour = SL_COLOURS - 1 - plot.n_series % 4,
-                                      .draw = SL_DRAW_LINE,
-                                      .n = one->n,
-                                      .x = x,
-                                      .y = y,
-                                      .labels = plot.n_series == 0 ? labels : NULL};
-            plot.n_series++;
-        } else {
-            *one = (struct sl_series){0};
+            SL_TRY(add_worth(err, report, &report->evals[e], first, end, &plot, series));
         }
     }
     if (plot.n_series == 0) {

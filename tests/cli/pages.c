@@ -213,9 +213,19 @@ static void test_evals(void **state)
     static const char odd[] =
         "{\"data\":\"<b>d</b>\",\"classes\":2,\"results\":[{\"width\":1.0,\"acc1\":0.5,"
         "\"<i>key\":\"<i>value\",\"macs\":10},{\"width\":0.5,\"acc1\":null}]}";
+    /* Two numbers of labels, each a line of its own; ranges stand behind their means. */
+    static const char tuned[] =
+        "{\"results\":["
+        "{\"labels\":9,\"share\":0.1,\"width\":1,\"acc1\":0.5,\"acc1_low\":0.4,"
+        "\"acc1_high\":0.6,\"knn_acc1\":0.25,\"epochs\":7,\"macs\":20},"
+        "{\"labels\":9,\"share\":0.1,\"width\":0.5,\"acc1\":0.4,\"acc1_low\":0.4,"
+        "\"acc1_high\":0.4,\"knn_acc1\":0.25,\"epochs\":7,\"macs\":10},"
+        "{\"labels\":90,\"share\":1,\"width\":1,\"acc1\":0.7,\"macs\":20},"
+        "{\"labels\":90,\"share\":1,\"width\":0.5,\"acc1\":0.6,\"macs\":10}]}";
     (void)state;
     cli_expect_done(RUN("eval", "knn", RUN_NAME, PHOTOS, "-q"));
     cli_write(RUN_NAME "/eval/mine.json", odd, sizeof odd - 1);
+    cli_write(RUN_NAME "/eval/finetune.json", tuned, sizeof tuned - 1);
     cli_write(RUN_NAME "/eval/torn.json", odd, 40);
     cli_write(RUN_NAME "/eval/list.json", "[1]", 3);
     cli_folder(RUN_NAME "/eval/folder.json");
@@ -225,6 +235,15 @@ static void test_evals(void **state)
     char *page = page_of(RUN_NAME "/report.html");
     expect_in(page, "<h3>Nearest neighbours</h3>");
     expect_in(page, "<h3>mine</h3>");
+    expect_in(page, "<h3>Fine-tuned with labels</h3>");
+    expect_in(page, ">50.0 % (40.0–60.0)<");
+    expect_in(page, ">40.0 %<");
+    expect_in(page, "frozen, neighbours");
+    expect_in(page, "Fine-tuned, 9 labels");
+    expect_in(page, "Fine-tuned, 90 labels");
+    expect_not_in(page, "acc1_low");
+    expect_in(page, ">fine-tuned</th>");
+    expect_not_in(page, "epochs</th>");
     expect_in(page, "&lt;i&gt;value");
     expect_in(page, "Left out (--pictures 0).");
     expect_in(page, "figure-accuracy-cost");
