@@ -29,7 +29,7 @@ static const struct command commands[] = {
     {"eval",
      cmd_eval,
      "eval knn|linear|classifier|finetune RUN|CKPT DATA",
-     "judge each width: neighbours, probes, its classifier, few labels",
+     "judge each width: neighbours, probes, few labels",
      {"eval knn", "eval linear", "eval classifier", "eval finetune"}},
     {"analyse",
      cmd_analyse,
@@ -102,16 +102,20 @@ static const struct command *find(const char *name)
 
 static int print_help(void)
 {
+    enum { COLUMN = 38 }; /* of the summaries, behind the program's name */
     (void)printf("slimclr %s: pre-trains slimmable image networks without labels\n\n",
                  slim_version());
     for (int i = 0; i < N_COMMANDS; i++) {
         const char *synopsis = commands[i].synopsis;
         const char *options = strstr(synopsis, " [options]");
         size_t length = options != NULL ? (size_t)(options - synopsis) : strlen(synopsis);
-        (void)printf("  slimclr %-38.*s %s\n", (int)length, synopsis,
+        bool is_long = length > COLUMN;
+        (void)printf("  slimclr %-*.*s%s%*s %s\n", is_long ? 0 : COLUMN, (int)length,
+                     synopsis, is_long ? "\n" : "",
+                     is_long ? COLUMN + (int)strlen("  slimclr ") : 0, "",
                      commands[i].summary);
     }
-    (void)printf("  slimclr %-38s %s\n", "help [COMMAND] | --version",
+    (void)printf("  slimclr %-*s %s\n", COLUMN, "help [COMMAND] | --version",
                  "this, or a command's options");
     (void)printf(
         "\nStart with:\n"
