@@ -19,7 +19,7 @@
 set -eu
 data=${1:?usage: tools/cifar10_runs.sh CIFAR_DIR [OUT [PART...]]}
 out=${2:-runs/cifar10}
-[ $# -lt 2 ] && shift $# || shift 2
+if [ $# -lt 2 ]; then shift; else shift 2; fi
 [ $# -gt 0 ] || set -- cures frameworks published path
 program=${PROGRAM:-build/slimclr}
 epochs=${EPOCHS:-3}
@@ -31,9 +31,14 @@ train() {
     shift
     echo "== $dir: $*"
     [ -s "$dir.seconds" ] && return
+    # Each stretch of a run that is cut counts.
+    spent=$(cat "$dir.spent" 2>/dev/null || echo 0)
     start=$(date +%s)
+    trap 'echo $((spent + $(date +%s) - start)) >"$dir.spent"' EXIT
+    trap 'exit 75' INT TERM
     "$program" pretrain "$data" -o "$dir" --seed "$seed" --save-steps 400 --resume "$@"
-    echo $(($(date +%s) - start)) >"$dir.seconds"
+    trap - EXIT INT TERM
+    echo $((spent + $(date +%s) - start)) >"$dir.seconds"
 }
 
 # Results that are there are not made again. `judge` is of the run trained last.
@@ -91,7 +96,12 @@ published() {
         for weights in 1,1 1,0; do
             train "$method-$weights" --recipe "cifar10-$method" --arch resnet20 --precision auto \
                 --update per-width --batch-size 256 --epochs "$epochs" --width-weights "$weights"
-            knn
+            if [ "$method" = supervised ]; then
+                [ -s "$dir/eval/classifier.json" ] ||
+                    "$program" eval classifier "$dir" "$data"
+            else
+                knn
+            fi
         done
     done
 }
