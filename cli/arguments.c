@@ -162,6 +162,39 @@ static bool read_switch(const char *text, bool *on)
     return *on || strcmp(text, "no") == 0;
 }
 
+/* Whether the name stands in the table of any command. */
+static bool is_key(const char *name, size_t length)
+{
+    bool found = false;
+    for (int i = 0; !found && cli_table(i) != NULL; i++) {
+        slim_options *options = NULL;
+        slim_error error;
+        slim_option_info info;
+        if (slim_options_create(cli_table(i), &options, &error) != SLIM_OK) {
+            return false;
+        }
+        for (int k = 0; !found && slim_options_info(options, k, &info); k++) {
+            found = strlen(info.name) == length && strncmp(info.name, name, length) == 0;
+        }
+        slim_options_destroy(options);
+    }
+    return found;
+}
+
+/* The word of the option just read; its value may stand apart behind it. */
+static const char *word_read(char *const *argv)
+{
+    return argv[optarg == argv[optind - 1] ? optind - 2 : optind - 1];
+}
+
+/* getopt takes the beginning of a long name for the name. Where other commands call
+ * something else by that beginning, it is not what was meant. */
+static bool is_of_others(const char *word, const char *name)
+{
+    size_t length = strcspn(word + 2, "=");
+    return length < strlen(name) && is_key(word + 2, length);
+}
+
 int cli_arguments_read(const char *command, int argc, char **argv,
                        struct cli_arguments *arguments)
 {
@@ -191,6 +224,13 @@ int cli_arguments_read(const char *command, int argc, char **argv,
                              argv[optind - 1], command);
         }
         const slim_option_info *info = &set.infos[index_of(&set, value)];
+        const char *word = word_read(argv);
+        if (value >= LONG_BASE && is_of_others(word, info->name)) {
+            return cli_usage(command,
+                             "unknown option '%s'; did you mean --%s? See `slimclr help "
+                             "%s`",
+                             word, info->name, command);
+        }
         const char *text = optarg != NULL ? optarg : "auto";
         bool on = false;
         if (info->is_flag) {

@@ -32,6 +32,8 @@ int cli_usage(const char *command, const char *format, ...);
 /* Prints a text of the library, which is given away, or its error; the exit status. */
 int cli_print_text(const char *command, slim_status status, char *text,
                    const slim_error *error);
+/* The commands with a table of keys of their own (main.c), NULL past the end. */
+const char *cli_table(int i);
 /* Help of one command from its table of keys. */
 void cli_help_options(const char *command);
 

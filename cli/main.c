@@ -100,6 +100,20 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/* Of bench, those of its keys that no other command has. */
+const char *cli_table(int i)
+{
+    static const char *const of_bench[] = {"bench loader", "bench ops"};
+    for (int k = 0; k < N_COMMANDS; k++) {
+        for (int t = 0; t < TABLES_MOST && commands[k].tables[t] != NULL; t++) {
+            if (i-- == 0) {
+                return commands[k].tables[t];
+            }
+        }
+    }
+    return i < (int)(sizeof of_bench / sizeof of_bench[0]) ? of_bench[i] : NULL;
+}
+
 static int print_help(void)
 {
     enum { COLUMN = 38 }; /* of the summaries, behind the program's name */

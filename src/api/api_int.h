@@ -37,6 +37,14 @@ struct slim_options {
 /* Keys of `pretrain` that do not determine the numbers: kept out of checkpoints, free to
  * change on resume. */
 bool api_key_is_free(const char *name);
+/* What a run did that was begun before `pretrain` had the key, where that is not the
+ * key's default; NULL = the default. `began` holds the run's other settings. */
+const char *api_key_before(const struct sl_conf *began, const char *name);
+
+/* Reads a run's config.ini into settings that are all defaults. A key that it lacks is
+ * younger than the run and gets what the run did. */
+enum sl_status api_conf_load_run(struct sl_error *err, struct sl_conf *conf,
+                                 const char *path);
 
 /* A copy of the user's settings with recipe and configuration file read in under them. */
 enum sl_status api_conf_complete(struct sl_error *err, const slim_options *options,
@@ -174,6 +182,20 @@ bool api_passed(const slim_hooks *hooks, int64_t done, int64_t total);
 
 /* ---- reading data (parts.c) -------------------------------------------------------- */
 
+enum { API_DATA_MOST = 256 };
+
+/* The names in a text of key "data", apart at ';'. */
+struct api_data {
+    char *text; /* what the names point into */
+    const char *names[API_DATA_MOST];
+    int n;
+};
+/* Takes a copy of `named`; an empty text has no names. More than API_DATA_MOST names, or
+ * an empty one among them: SL_ERROR_USAGE. Finished by the caller, after a failure too.
+ */
+enum sl_status api_data_split(struct sl_error *err, const char *named,
+                              struct api_data *data);
+void api_data_finish(struct api_data *data);
 /* Opens the pictures that `pretrain` learns from, those of key "data" where no DATA is
  * given, and says what is known of them. */
 enum sl_status api_pictures_open(struct sl_error *err, const struct sl_conf *conf,

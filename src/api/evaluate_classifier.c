@@ -32,15 +32,24 @@ static enum sl_status check_model(struct sl_error *err, const struct api_judge *
                    model->path, sl_conf_text(model->conf, "method"));
 }
 
-/* `pretrain` learns from all of a DATA that has one part; what `eval finetune` keeps has
- * not seen the test part that is split from it. */
+/* Whether pictures that are split here were learned from, no checkpoint says: `pretrain`
+ * learns from all of a DATA that has one part, and what `eval finetune` keeps has not
+ * seen a test part of its own draw. */
 static void warn_of_split(const struct api_judge *judge)
 {
-    if (judge->model.resnet.head == SL_HEAD_CLASSIFIER &&
-        sl_source_was_split(judge->test)) {
+    if (!sl_source_was_split(judge->test)) {
+        return;
+    }
+    if (judge->model.resnet.head == SL_HEAD_CLASSIFIER) {
         sl_log(SL_LOG_WARNING,
                "%s: if the run learned from these pictures, it has seen all of them; "
                "name others with --test",
+               judge->data);
+    } else {
+        sl_log(SL_LOG_WARNING,
+               "%s: if the network was fine-tuned on these pictures, it has not seen the "
+               "test part only with the --seed and --test-fraction of then; give those, "
+               "or name others with --test",
                judge->data);
     }
 }

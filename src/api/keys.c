@@ -625,6 +625,15 @@ static const char *const free_keys[] = {
     "snapshots",  "no-tensorboard",
 };
 
+/* Keys that `pretrain` got after runs were made which may still be resumed or looked at,
+ * and what those did; not where key `unless` is `is`. A key whose default is what was
+ * done before needs no row. */
+static const struct {
+    const char *name, *value, *unless, *is;
+} younger_keys[] = {
+    {"aug-lighting", "0", "aug", "none"}, /* which takes no strengths */
+};
+
 struct part {
     const struct sl_key *keys;
     int n;
@@ -752,4 +761,16 @@ bool api_key_is_free(const char *name)
         }
     }
     return false;
+}
+
+const char *api_key_before(const struct sl_conf *began, const char *name)
+{
+    for (int i = 0; i < SL_COUNT(younger_keys); i++) {
+        if (strcmp(younger_keys[i].name, name) == 0 &&
+            strcmp(sl_conf_text(began, younger_keys[i].unless), younger_keys[i].is) !=
+                0) {
+            return younger_keys[i].value;
+        }
+    }
+    return NULL;
 }

@@ -125,6 +125,20 @@ bool slim_options_info(const slim_options *options, int i, slim_option_info *inf
     return true;
 }
 
+enum sl_status api_conf_load_run(struct sl_error *err, struct sl_conf *conf,
+                                 const char *path)
+{
+    SL_TRY(sl_conf_load(err, conf, path, SL_FROM_FILE));
+    for (int i = 0; i < sl_conf_key_count(conf); i++) {
+        const char *name = sl_conf_key(conf, i)->name;
+        const char *before = api_key_before(conf, name);
+        if (before != NULL && sl_conf_origin(conf, name) == SL_FROM_DEFAULT) {
+            SL_TRY(sl_conf_set(err, conf, name, before, SL_FROM_FILE, path));
+        }
+    }
+    return SL_OK;
+}
+
 enum sl_status api_conf_complete(struct sl_error *err, const slim_options *options,
                                  struct sl_conf **conf)
 {

@@ -9,35 +9,54 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */, DATA_MOST = 256 };
+enum { PATH_BYTES = 4096, ESCAPED = 4 /* bytes of \xHH for one */ };
 
-/* The data that key "data" names, apart at ';'. */
-static enum sl_status open_named(struct sl_error *err,
-                                 const struct sl_source_config *config, const char *named,
-                                 struct sl_source **source)
+enum sl_status api_data_split(struct sl_error *err, const char *named,
+                              struct api_data *data)
 {
-    enum sl_status status = SL_OK;
-    const char *data[DATA_MOST];
-    char *text = NULL;
-    int n = 0;
     size_t size = strlen(named) + 1;
-    SL_TRY(sl_heap_alloc(err, "names of the data", (int64_t)size, 1, &text));
-    memcpy(text, named, size);
-    for (char *at = text, *next = NULL; at != NULL && *at != '\0'; at = next) {
+    *data = (struct api_data){0};
+    SL_TRY(sl_heap_alloc(err, "names of the data", (int64_t)size, 1, &data->text));
+    memcpy(data->text, named, size);
+    for (char *at = size > 1 ? data->text : NULL, *next = NULL; at != NULL; at = next) {
         next = strchr(at, ';');
         if (next != NULL) {
             *next++ = '\0';
         }
-        if (n == DATA_MOST) {
-            status = SL_FAIL(err, SL_ERROR_USAGE, "--data: more than %d names",
-                             (int)DATA_MOST);
-            goto out;
+        if (at[0] == '\0') {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "DATA '%s': an empty name beside a ';'; leave the ';' out",
+                           named);
         }
-        data[n++] = at;
+        if (data->n == API_DATA_MOST) {
+            return SL_FAIL(
+                err, SL_ERROR_USAGE,
+                "DATA: more than %d names; put the pictures into fewer folders, "
+                "or into a list @files.txt",
+                (int)API_DATA_MOST);
+        }
+        data->names[data->n++] = at;
     }
-    status = sl_source_open_all(err, config, data, n, source);
-out:
-    sl_heap_free(text);
+    return SL_OK;
+}
+
+void api_data_finish(struct api_data *data)
+{
+    sl_heap_free(data->text);
+    *data = (struct api_data){0};
+}
+
+/* The data that key "data" names. */
+static enum sl_status open_named(struct sl_error *err,
+                                 const struct sl_source_config *config, const char *named,
+                                 struct sl_source **source)
+{
+    struct api_data data;
+    enum sl_status status = api_data_split(err, named, &data);
+    if (status == SL_OK) {
+        status = sl_source_open_all(err, config, data.names, data.n, source);
+    }
+    api_data_finish(&data);
     return status;
 }
 

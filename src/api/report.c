@@ -140,22 +140,11 @@ static enum sl_status open_config(struct sl_error *err, struct report *report)
     }
     SL_TRY(api_table_create(err, "pretrain", &report->table));
     SL_TRY(sl_conf_create(err, report->table.keys, report->table.n, &report->run_conf));
-    SL_TRY(sl_conf_load(err, report->run_conf, path, SL_FROM_FILE));
+    SL_TRY(api_conf_load_run(err, report->run_conf, path));
     SL_TRY(sl_widths_parse(err, sl_conf_text(report->run_conf, "widths"), true,
                            "config.ini: widths", &report->widths));
     /* Data by its names, and where this command may keep indices of it. */
-    const char *data = sl_conf_text(report->run_conf, "data");
-    SL_TRY(sl_heap_alloc(err, "names of the data", (int64_t)strlen(data) + 1, 1,
-                         &report->data_text));
-    memcpy(report->data_text, data, strlen(data) + 1);
-    for (char *at = report->data_text; at != NULL && report->n_data < REPORT_DATA_MOST;) {
-        char *next = strchr(at, ';');
-        if (next != NULL) {
-            *next++ = '\0';
-        }
-        report->data[report->n_data++] = at;
-        at = next;
-    }
+    SL_TRY(api_data_split(err, sl_conf_text(report->run_conf, "data"), &report->data));
     static const char *const said_anew[] = {"cache-dir", "no-cache", "workers"};
     for (int i = 0; i < SL_COUNT(said_anew); i++) {
         SL_TRY(api_resolve(err, report->run_conf, said_anew[i],
@@ -202,7 +191,20 @@ static enum sl_status open_metrics(struct sl_error *err, struct report *report)
         sl_path_kind(path) != SL_PATH_FILE) {
         return SL_OK;
     }
-    SL_TRY(sl_metric_table_read(err, path, ROWS_MOST, &report->metrics));
+    struct sl_error reason = {0};
+    enum sl_status status =
+        sl_metric_table_read(&reason, path, ROWS_MOST, &report->metrics);
+    if (status != SL_OK) {
+        if (status == SL_ERROR_RUN) { /* a lack of memory */
+            *err = reason;
+            return status;
+        }
+        sl_log(SL_LOG_WARNING, "%s; left out", reason.text);
+        report->metrics_problem = report_keep(report, "%s", reason.text);
+        sl_metric_table_finish(&report->metrics); /* the rows before it, of an unknown end
+                                                   */
+        return SL_OK;
+    }
     report->has_metrics = true;
     if (report->metrics.n_left_out > 0) {
         sl_log(SL_LOG_WARNING,
@@ -544,7 +546,7 @@ static void close_all(struct report *report)
     sl_conf_destroy(report->conf);
     sl_conf_destroy(report->run_conf);
     api_table_finish(&report->table);
-    sl_heap_free(report->data_text);
+    api_data_finish(&report->data);
     sl_arena_destroy(report->arena);
     sl_text_finish(&report->page);
 }

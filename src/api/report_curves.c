@@ -307,8 +307,10 @@ enum sl_status report_curves(struct sl_error *err, struct report *report)
     sl_page_section(&report->page, "training", "How training went");
     if (!report->has_metrics || report->metrics.n_rows == 0) {
         report_gap(report,
-                   "No step was logged: the checkpoint is untrained, or the run "
-                   "has just begun.",
+                   report->metrics_problem != NULL
+                       ? report->metrics_problem
+                       : "No step was logged: the checkpoint is untrained, or the run "
+                         "has just begun.",
                    NULL);
         sl_page_section_end(&report->page);
         return SL_OK;

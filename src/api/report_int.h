@@ -14,7 +14,7 @@
 
 #include <jansson.h>
 
-enum { REPORT_PATH = 4096, REPORT_EVALS_MOST = 32, REPORT_DATA_MOST = 256 };
+enum { REPORT_PATH = 4096, REPORT_EVALS_MOST = 32 };
 
 struct report_eval {
     char name[128]; /* of its file, without .json */
@@ -27,15 +27,14 @@ struct report {
     struct api_table table;
     struct sl_conf *run_conf; /* RUN/config.ini */
     struct sl_widths widths;
-    char *data_text;
-    const char *data[REPORT_DATA_MOST];
-    int n_data;
+    struct api_data data;
     struct sl_metric_table metrics;
     bool has_metrics;
-    double per_epoch;  /* steps; 0 = not known */
-    double slow_step;  /* end of slow start; 0 = none */
-    double warm_step;  /* end of the warm-up */
-    int64_t last_step; /* of the metrics */
+    const char *metrics_problem; /* why they cannot be read, or NULL */
+    double per_epoch;            /* steps; 0 = not known */
+    double slow_step;            /* end of slow start; 0 = none */
+    double warm_step;            /* end of the warm-up */
+    int64_t last_step;           /* of the metrics */
     bool is_finished;
     struct report_eval evals[REPORT_EVALS_MOST];
     int n_evals;

@@ -40,7 +40,7 @@ static bool open_pictures(struct report *report, struct pictures *pictures)
                    NULL);
         return false;
     }
-    if (api_pictures_open(&err, report->run_conf, report->data, report->n_data,
+    if (api_pictures_open(&err, report->run_conf, report->data.names, report->data.n,
                           &pictures->source, &pictures->known) != SL_OK ||
         sl_arena_create(&err, 1 << 20, &pictures->work) != SL_OK) {
         report_gap(report,

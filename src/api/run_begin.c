@@ -30,25 +30,9 @@ enum sl_status api_run_take_data(struct sl_error *err, struct api_run *run,
         goto out;
     }
     SL_TRY_OUT(api_resolve(err, run->conf, "data", joined.text));
-    run->data_text = joined.text;
-    joined.text = NULL;
-    for (char *at = run->data_text; at != NULL;) {
-        char *next = strchr(at, ';');
-        if (next != NULL) {
-            *next++ = '\0';
-        }
-        if (run->n_data == RUN_DATA_MOST) {
-            status = SL_FAIL(err, SL_ERROR_USAGE, "more than %d DATA arguments",
-                             (int)RUN_DATA_MOST);
-            goto out;
-        }
-        run->data[run->n_data++] = at;
-        at = next;
-    }
+    SL_TRY_OUT(api_data_split(err, joined.text, &run->data));
 out:
-    if (status != SL_OK) {
-        sl_text_finish(&joined);
-    }
+    sl_text_finish(&joined);
     return status;
 }
 
@@ -169,7 +153,7 @@ static enum sl_status merge_resumed(struct sl_error *err, struct api_run *run,
     struct api_table table = {0};
     SL_TRY_OUT(api_table_create(err, "pretrain", &table));
     SL_TRY_OUT(sl_conf_create(err, table.keys, table.n, &began));
-    SL_TRY_OUT(sl_conf_load(err, began, path, SL_FROM_FILE));
+    SL_TRY_OUT(api_conf_load_run(err, began, path));
     for (int i = 0; i < table.n; i++) {
         const char *name = table.keys[i].name;
         enum sl_conf_origin origin = sl_conf_origin(run->conf, name);

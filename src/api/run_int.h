@@ -10,16 +10,14 @@
 #include "api_int.h"
 #include "report/report.h"
 
-enum { RUN_PATH_LENGTH = 4096, RUN_DATA_MOST = 256 };
+enum { RUN_PATH_LENGTH = 4096 };
 
 struct api_run {
     const slim_hooks *hooks;
     struct sl_conf *conf;
     struct api_settings settings;
     char directory[RUN_PATH_LENGTH], checkpoints[RUN_PATH_LENGTH], last[RUN_PATH_LENGTH];
-    char *data_text;
-    const char *data[RUN_DATA_MOST];
-    int n_data;
+    struct api_data data;
     struct sl_source *source;
     uint64_t fingerprint;
     struct sl_device device;

@@ -61,7 +61,7 @@ void api_run_say_start(const struct api_run *run)
                                one);
     }
     struct sl_trainer_memory memory = sl_trainer_memory(run->trainer);
-    sl_log(SL_LOG_INFO, "data:   %s: %lld picture%s (%s)", run->data[0],
+    sl_log(SL_LOG_INFO, "data:   %s: %lld picture%s (%s)", run->data.names[0],
            (long long)sl_source_count(run->source),
            sl_plural((double)sl_source_count(run->source)), sl_source_kind(run->source));
     sl_log(SL_LOG_INFO, "net:    %s at width%s %s, %d px, %s stem, taught by %s",

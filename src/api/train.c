@@ -17,7 +17,7 @@ static const double COLLAPSE_STD = 0.05;
 static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
                                     struct api_pictures *pictures)
 {
-    SL_TRY(api_pictures_open(err, run->conf, run->data, run->n_data, &run->source,
+    SL_TRY(api_pictures_open(err, run->conf, run->data.names, run->data.n, &run->source,
                              pictures));
     run->fingerprint = sl_source_fingerprint(run->source);
     char text[32];
@@ -30,7 +30,7 @@ static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
             err, SL_ERROR_USAGE,
             "%s: not the pictures this run began with (%lld of them, fingerprint %s, "
             "expected %s); give the same data",
-            run->data[0], (long long)pictures->count, text,
+            run->data.names[0], (long long)pictures->count, text,
             sl_conf_text(run->conf, "data-fingerprint"));
     }
     return SL_OK;
@@ -517,7 +517,7 @@ out:
         sl_net_destroy(run->net);
         sl_device_close(&run->device);
         sl_source_close(run->source);
-        sl_heap_free(run->data_text);
+        api_data_finish(&run->data);
         sl_conf_destroy(run->conf);
         sl_heap_free(run);
     }

@@ -223,7 +223,7 @@ enum sl_status sl_metric_table_read(struct sl_error *err, const char *path,
     struct sl_line_reader *reader = NULL;
     struct sl_line line;
     SL_TRY_OUT(begin(err, rows_most, table));
-    SL_TRY_OUT(sl_lines_open(err, SL_ERROR_RUN, path, LINE_MOST, &reader));
+    SL_TRY_OUT(sl_lines_open(err, SL_ERROR_DATA, path, LINE_MOST, &reader));
     for (;;) {
         SL_TRY_OUT(sl_lines_next(err, reader, &line));
         if (line.text == NULL) {

@@ -74,8 +74,9 @@ struct sl_metric_table {
 /* Whole lines only: what stands behind the last newline is being written. A line is a row
  * as long as there are no more than rows_most (even), else two lines, or four, … are, so
  * that memory stays the same however many there are; a file is not held as a whole, and
- * may change meanwhile. Parsing fails for lack of memory alone. The table is the caller's
- * to finish, after a failure too. */
+ * may change meanwhile. For lack of memory both fail with SL_ERROR_RUN, and a file that
+ * cannot be read is SL_ERROR_DATA. The table is the caller's to finish, after a failure
+ * too. */
 enum sl_status sl_metric_table_parse(struct sl_error *err, const char *bytes,
                                      int64_t size, int64_t rows_most,
                                      struct sl_metric_table *table);

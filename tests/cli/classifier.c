@@ -239,6 +239,17 @@ static void test_equals_what_finetune_said(void **state)
     assert_true(number(row_of(each, 0), "acc1") > 0.3);
     json_decref(each);
     assert_false(cli_exists("saved/eval"));
+    /* Of data with one part the network has seen another share than is drawn here. */
+    cli_remove("four");
+    for (int i = 0; i < 20; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "four/%d/%02d.ppm", i % 4, i);
+        cli_write_noise(path, SIDE, SIDE, (uint32_t)i);
+    }
+    const struct cli_result *result =
+        RUN("eval", "classifier", "saved/w1.00.safetensors", "four", FAST);
+    cli_expect_done(result);
+    assert_non_null(strstr(result->err, "with the --seed and --test-fraction of then"));
     cli_remove("saved");
     json_t *joint =
         cli_json(RUN("eval", "finetune", "plain", OTHERS, "--labels", "50%", "-e", "4",

@@ -351,7 +351,13 @@ static void test_many_metrics(void **state)
     FILE *lines = fopen(RUN_NAME "/metrics.jsonl", "wb");
     assert_non_null(lines);
     for (int i = 1; i <= LINES; i++) {
-        (void)fprintf(lines, "{\"step\":%d,\"loss\":%d%s}\n", i, 1 + i % 2,
+        /* Below the threshold for more lines than a collapse takes, in fewer rows. */
+        bool is_low = i > LINES - 24;
+        bool was_low = i > 30000 && i <= 30024;
+        (void)fprintf(lines,
+                      "{\"step\":%d,\"loss\":%d,\"emb_std/w1.00\":%g,\"emb_std/w0.50\":%g"
+                      "%s}\n",
+                      i, 1 + i % 2, was_low ? 0.01 : 0.2, is_low ? 0.01 : 0.2,
                       i % 10000 == 0 ? ",\"rare\":7" : "");
     }
     assert_int_equal(fclose(lines), 0);
@@ -359,6 +365,8 @@ static void test_many_metrics(void **state)
     char *page = page_of(RUN_NAME "/report.html");
     expect_in(page,
               "of the 70000 lines of metrics.jsonl every 2 in a row are shown as one");
+    expect_in(page, "collapsed</span> since step 69978");
+    expect_in(page, "it lay below 0.05 from step 30002 on, and recovered");
     expect_not_in(page, "Damaged");
     cli_free(page);
     char *csv = page_of(RUN_NAME "/plots/run-loss.csv");
@@ -370,6 +378,38 @@ static void test_many_metrics(void **state)
     expect_in(csv, ",70000,7\n");
     cli_free(csv);
     cli_copy("metrics.whole", RUN_NAME "/metrics.jsonl", -1);
+}
+
+/* A file that can be opened but not read, by whoever runs the test: /proc/self/mem has
+ * no first byte. */
+static void test_unreadable(void **state)
+{
+    static const char *const names[] = {"metrics.jsonl", "graddiag.jsonl"};
+    (void)state;
+    if (!cli_exists("/proc/self/mem")) {
+        skip();
+    }
+    cli_copy(RUN_NAME "/metrics.jsonl", "metrics.whole", -1);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[256];
+        (void)snprintf(path, sizeof path, RUN_NAME "/%s", names[i]);
+        cli_remove(path);
+        assert_int_equal(symlink("/proc/self/mem", path), 0);
+        const struct cli_result *result = RUN("report", RUN_NAME, "--pictures", "0");
+        cli_expect_done(result);
+        if (i == 0) {
+            assert_non_null(strstr(result->err, "metrics.jsonl: "));
+            assert_non_null(strstr(result->err, "; left out"));
+        }
+        char *page = page_of(RUN_NAME "/report.html");
+        expect_in(page, "<p class=\"quiet\">cannot read ");
+        expect_in(page, names[i]);
+        expect_not_in(page, "No step was logged");
+        assert_int_equal(strstr(page, "figure-run-loss") != NULL, i > 0);
+        cli_free(page);
+        cli_remove(path);
+        cli_copy("metrics.whole", RUN_NAME "/metrics.jsonl", -1);
+    }
 }
 
 static void test_damaged_metrics(void **state)
@@ -519,12 +559,13 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),       cmocka_unit_test(test_page),
-        cmocka_unit_test(test_figures),      cmocka_unit_test(test_evals),
-        cmocka_unit_test(test_gradients),    cmocka_unit_test(test_many_gradients),
-        cmocka_unit_test(test_many_metrics), cmocka_unit_test(test_damaged_metrics),
-        cmocka_unit_test(test_gaps),         cmocka_unit_test(test_plain_and_empty),
-        cmocka_unit_test(test_methods),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_events),          cmocka_unit_test(test_page),
+        cmocka_unit_test(test_figures),         cmocka_unit_test(test_evals),
+        cmocka_unit_test(test_gradients),       cmocka_unit_test(test_many_gradients),
+        cmocka_unit_test(test_many_metrics),    cmocka_unit_test(test_damaged_metrics),
+        cmocka_unit_test(test_unreadable),      cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_plain_and_empty), cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_run, NULL);
 }

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #define LAST "/checkpoints/last.safetensors"
+#define MIDDLE "=run/checkpoints/epoch=0001-step=00000008.safetensors" /* of --resume */
 /* 3 epochs of 40 steps; the second width joins in the middle of the second epoch. The net
  * is wide enough for a step to take longer than the look at its metrics. */
 #define LONG_DATA "synthetic:size=24,n=640,test=10"
@@ -113,6 +114,10 @@ static void test_written_config(void **state)
     (void)state;
     cli_expect_done(RUN("pretrain", "--config", "whole/config.ini", "-o", "run"));
     expect_as_whole();
+    /* A number that was worked out, 5 % of three epochs, looks written. */
+    char *config = (char *)cli_read("run/config.ini", NULL);
+    assert_non_null(strstr(config, "\nwarmup-epochs = 0.15\n"));
+    cli_free(config);
     cli_remove("run");
     /* Its slow start is in epochs, so that a shorter run is told to choose another. */
     cli_expect_refused(
@@ -126,6 +131,32 @@ static void test_written_config(void **state)
     cli_expect_done(RUN("pretrain", LONG_RUN, "-o", "run", "--overwrite", "--steps", "20",
                         "--seed", "1"));
     assert_true(cli_hash("run" LAST) != zero);
+}
+
+/* A run that was begun when there was no lighting yet goes on without it. */
+static void test_older_config(void **state)
+{
+    static const char line[] = "\naug-lighting = 0\n";
+    (void)state;
+    cli_expect_done(RUN("pretrain", CLI_DATA, CLI_NET, "-o", "run", "--method",
+                        "supervised", "--aug-lighting", "0", "-e", "2", "--save-every",
+                        "1", "--keep", "2"));
+    cli_copy("run" LAST, "unlit.safetensors", -1);
+    char *config = (char *)cli_read("run/config.ini", NULL);
+    char *at = strstr(config, line);
+    assert_non_null(at);
+    memmove(at, at + sizeof line - 2, strlen(at + sizeof line - 2) + 1);
+    cli_write("run/config.ini", config, strlen(config));
+    cli_free(config);
+    cli_expect_refused(
+        RUN("pretrain", "-o", "run", "-q", "--resume" MIDDLE, "--aug-lighting", "0.1"), 2,
+        "the run being resumed has 0;");
+    cli_expect_done(RUN("pretrain", "-o", "run", "-q", "--resume" MIDDLE));
+    cli_same_bytes("run" LAST, "unlit.safetensors");
+    cli_remove("unlit.safetensors");
+    config = (char *)cli_read("run/config.ini", NULL);
+    assert_non_null(strstr(config, line));
+    cli_free(config);
 }
 
 /* --resume where nothing is yet starts afresh; more epochs are taken, aloud. */
@@ -153,6 +184,7 @@ int main(void)
         cmocka_unit_test_setup(test_stopped, fresh),
         cmocka_unit_test_setup(test_workers, fresh),
         cmocka_unit_test_setup(test_written_config, fresh),
+        cmocka_unit_test_setup(test_older_config, fresh),
         cmocka_unit_test_setup(test_resume_edges, fresh),
     };
     return cmocka_run_group_tests(tests, whole_run, NULL);

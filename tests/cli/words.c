@@ -111,6 +111,37 @@ static void test_unknown_words(void **state)
     cli_expect_refused(RUN("plan", "--batchsize", "4"), 2, "--batchsize");
 }
 
+/* A shortened option is taken, but not where it is what other commands call something
+ * else: `eval classifier` has --limit-test alone. */
+static void test_shortened_words(void **state)
+{
+    (void)state;
+    cli_expect_done(RUN("plan", "--weight-dec", "0", "--weight-d=0", "--json"));
+    cli_expect_refused(RUN("eval", "classifier", "a", "b", "--limit", "9"), 2,
+                       "unknown option '--limit'; did you mean --limit-test?");
+    cli_expect_refused(RUN("eval", "classifier", "--limit=9", "a", "b"), 2,
+                       "'--limit=9'; did you mean --limit-test?");
+    cli_expect_refused(RUN("eval", "classifier", "a", "b", "--limit-t", "9"), 1, "a");
+}
+
+/* An empty name among the DATA is one mistake, whoever reads them. */
+static void test_empty_data(void **state)
+{
+    static const char *const texts[] = {CLI_DATA ";", ";" CLI_DATA,
+                                        CLI_DATA ";;" CLI_DATA};
+    (void)state;
+    cli_remove("run");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        cli_expect_refused(RUN("plan", "--data", texts[i]), 2, "an empty name beside");
+        cli_expect_refused(RUN("pretrain", "--data", texts[i], "-o", "run", CLI_NET), 2,
+                           "an empty name beside");
+    }
+    cli_expect_refused(RUN("pretrain", CLI_DATA, "", "-o", "run", CLI_NET), 2,
+                       "an empty name beside");
+    cli_expect_done(RUN("plan", "--data", CLI_DATA ";" CLI_DATA, "--json"));
+    assert_false(cli_exists("run"));
+}
+
 static void test_version_lists_info(void **state)
 {
     (void)state;
@@ -445,6 +476,8 @@ int main(void)
         cmocka_unit_test(test_help_is_wrapped),
         cmocka_unit_test(test_help_of_each),
         cmocka_unit_test(test_unknown_words),
+        cmocka_unit_test(test_shortened_words),
+        cmocka_unit_test(test_empty_data),
         cmocka_unit_test(test_version_lists_info),
         cmocka_unit_test(test_plan_costs),
         cmocka_unit_test(test_plan_memory),
