@@ -435,24 +435,45 @@ static const struct sl_key ops_keys[] = {
      .help = "Time for each call of a case; three runs at least."},
 };
 
-/* What all evaluations share. */
-static const struct sl_key eval_keys[] = {
+/* What evaluations share, in parts, since some have no bank or limits of their own. The
+ * labelled pictures that are learned from. */
+static const struct sl_key bank_keys[] = {
     {.name = "train", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
      .help = "Bank of labelled pictures, when not the train part of DATA."},
+};
+
+/* The pictures to judge by. */
+static const struct sl_key test_keys[] = {
     {.name = "test", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
      .help = "Pictures to judge by, when not the test part of DATA."},
+};
+
+static const struct sl_key judged_widths_keys[] = {
     {.name = "widths", .letter = 'w', .type = SL_KEY_TEXT, .initial = "auto",
      .auto_ok = true, .argument = "LIST",
      .help = "Widths to evaluate; auto = all of the checkpoint."},
+};
+
+static const struct sl_key judged_size_keys[] = {
     {.name = "image-size", .type = SL_KEY_INT, .initial = "auto", .low = 8,
      .high = 1024, .auto_ok = true, .argument = "PX",
      .help = "Side of the pictures; auto = the checkpoint's."},
+};
+
+static const struct sl_key bank_limit_keys[] = {
     {.name = "limit", .type = SL_KEY_INT, .initial = "0", .low = 0, .high = 2147483647,
      .argument = "N",
      .help = "Only the first N train pictures of a fixed shuffled order; 0 = all."},
+};
+
+static const struct sl_key test_limit_keys[] = {
     {.name = "limit-test", .type = SL_KEY_INT, .initial = "0", .low = 0,
      .high = 2147483647, .argument = "N",
      .help = "Only the first N test pictures of such an order; 0 = all."},
+};
+
+/* Which pictures are the test part, where DATA does not say. */
+static const struct sl_key split_keys[] = {
     {.name = "test-fraction", .type = SL_KEY_REAL, .initial = "0.1", .low = 0.001,
      .high = 0.9, .argument = "X",
      .help = "Test share where DATA has only one part."},
@@ -462,10 +483,13 @@ static const struct sl_key eval_keys[] = {
 };
 
 /* Judging of frozen features. */
-static const struct sl_key frozen_keys[] = {
+static const struct sl_key frozen_batch_keys[] = {
     {.name = "batch-size", .letter = 'b', .type = SL_KEY_INT, .initial = "256",
      .low = 1, .high = 65536, .argument = "N",
      .help = "Pictures at a time."},
+};
+
+static const struct sl_key features_keys[] = {
     {.name = "features", .type = SL_KEY_CHOICE, .initial = "trunk",
      .choices = "trunk|head", .argument = "NAME",
      .help = "Pooled trunk features, or the head's embedding."},
@@ -522,6 +546,9 @@ static const struct sl_key knn_keys[] = {
     {.name = "knn-t", .type = SL_KEY_REAL, .initial = "0.1", .low = 0.0001,
      .high = 10000.0, .argument = "X",
      .help = "Temperature of the neighbours' votes."},
+};
+
+static const struct sl_key raw_keys[] = {
     {.name = "raw", .type = SL_KEY_BOOL, .initial = "no",
      .help = "Also the same neighbours on raw pixels, plain and mean-centred; larger "
              "pictures are shrunk to 32 px for it."},
@@ -569,7 +596,7 @@ static const struct sl_key ridge_keys[] = {
      .help = "Weights of the widths' errors in the shared probe, as in pretrain."},
 };
 
-/* The path of a run: what the rows of eval_keys do not say. */
+/* The path of a run: what differs from an evaluation. */
 static const struct sl_key trajectory_keys[] = {
     {.name = "directions", .type = SL_KEY_CHOICE, .initial = "pca",
      .choices = "pca|random", .argument = "NAME",
@@ -639,12 +666,16 @@ struct part {
     int n;
 };
 
-enum { PARTS_MOST = 10 };
+enum { PARTS_MOST = 16 };
 
 #define PART(table)                                                                      \
     {                                                                                    \
         (table), SL_COUNT(table)                                                         \
     }
+/* Of every evaluation that learns from a bank. */
+#define BANK_PARTS                                                                       \
+    PART(bank_keys), PART(test_keys), PART(judged_widths_keys), PART(judged_size_keys),  \
+        PART(bank_limit_keys), PART(test_limit_keys), PART(split_keys)
 static const struct {
     const char *command;
     struct part parts[PARTS_MOST];
@@ -688,37 +719,28 @@ static const struct {
      {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
       PART(plan_keys), PART(cache_keys), PART(output_keys)}},
     {"eval knn",
-     {PART(eval_keys), PART(frozen_keys), PART(knn_keys), PART(device_keys),
-      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
+     {BANK_PARTS, PART(frozen_batch_keys), PART(features_keys), PART(knn_keys),
+      PART(raw_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
+      PART(output_keys)}},
     {"analyse trajectory",
-     {PART(trajectory_keys),
-      {eval_keys, 2},     /* train, test */
-      {eval_keys + 3, 1}, /* image-size */
-      {frozen_keys, 1},   /* batch-size */
-      {eval_keys + 6, 2}, /* test-fraction, seed */
-      {knn_keys, 2},      /* knn-k, knn-t */
-      PART(device_keys),
-      PART(worker_keys),
-      PART(cache_keys),
-      PART(output_keys)}},
+     {PART(trajectory_keys), PART(bank_keys), PART(test_keys), PART(judged_size_keys),
+      PART(frozen_batch_keys), PART(split_keys), PART(knn_keys), PART(device_keys),
+      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"analyse probes",
-     {PART(eval_keys), PART(frozen_keys), PART(ridge_keys), PART(device_keys),
-      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
+     {BANK_PARTS, PART(frozen_batch_keys), PART(features_keys), PART(ridge_keys),
+      PART(device_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"eval linear",
-     {PART(eval_keys), PART(frozen_keys), PART(linear_keys), PART(device_keys),
-      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
+     {BANK_PARTS, PART(frozen_batch_keys), PART(features_keys), PART(linear_keys),
+      PART(device_keys), PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"eval classifier",
-     {{eval_keys + 1, 3}, /* test, widths, image-size */
-      {eval_keys + 5, 3}, /* limit-test, test-fraction, seed */
-      {frozen_keys, 1},   /* batch-size */
-      PART(device_keys),
-      PART(worker_keys),
-      PART(cache_keys),
-      PART(output_keys)}},
+     {PART(test_keys), PART(judged_widths_keys), PART(judged_size_keys),
+      PART(test_limit_keys), PART(split_keys), PART(frozen_batch_keys), PART(device_keys),
+      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"eval finetune",
-     {PART(eval_keys), PART(finetune_keys), PART(device_keys), PART(worker_keys),
+     {BANK_PARTS, PART(finetune_keys), PART(device_keys), PART(worker_keys),
       PART(cache_keys), PART(output_keys)}},
 };
+#undef BANK_PARTS
 #undef PART
 
 enum sl_status api_table_create(struct sl_error *err, const char *command,

@@ -289,12 +289,33 @@ static enum sl_status resolve_second_view(struct sl_error *err, struct sl_conf *
     return SL_OK;
 }
 
+/* A strength or probability of the random steps: the recipe's, or what was said. */
+static enum sl_status resolve_strength(struct sl_error *err, struct sl_conf *conf,
+                                       const struct sl_recipe *recipe, const char *key,
+                                       float *field)
+{
+    bool said = !sl_conf_is_auto(conf, key);
+    if (!recipe->random) {
+        return said ? SL_FAIL(err, SL_ERROR_USAGE,
+                              "--%s contradicts --aug none; leave one out", key)
+                    : SL_OK;
+    }
+    if (!said) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "%.6g", (double)*field);
+        return api_resolve(err, conf, key, text);
+    }
+    *field = (float)sl_conf_real(conf, key);
+    return SL_OK;
+}
+
 /* What the crop is: a share of the area, or a place in the padded picture. */
 static enum sl_status resolve_crop(struct sl_error *err, struct sl_conf *conf,
                                    struct sl_recipe *recipe)
 {
     if (!recipe->padded) {
-        return api_refuse_idle(err, conf, "crop-pad", "aug", "padding");
+        SL_TRY(api_refuse_idle(err, conf, "crop-pad", "aug", "padding"));
+        return resolve_strength(err, conf, recipe, "crop-min", &recipe->crop_min);
     }
     SL_TRY(api_refuse_idle(err, conf, "crop-min", "aug", "crop of a share of the area"));
     if (sl_conf_is_auto(conf, "crop-pad")) {
@@ -327,27 +348,14 @@ static enum sl_status resolve_view(struct sl_error *err, struct sl_conf *conf,
         const char *key;
         float *field;
     } fields[] = {
-        {"crop-min", &recipe->crop_min},         {"aug-jitter", &recipe->jitter_p},
-        {"aug-brightness", &recipe->brightness}, {"aug-contrast", &recipe->contrast},
-        {"aug-saturation", &recipe->saturation}, {"aug-hue", &recipe->hue},
-        {"aug-grey", &recipe->grey_p},           {"aug-blur", &recipe->blur_p},
-        {"aug-solarise", &recipe->solarise_p},   {"aug-flip", &recipe->flip_p},
-        {"aug-lighting", &recipe->lighting},
+        {"aug-jitter", &recipe->jitter_p},   {"aug-brightness", &recipe->brightness},
+        {"aug-contrast", &recipe->contrast}, {"aug-saturation", &recipe->saturation},
+        {"aug-hue", &recipe->hue},           {"aug-grey", &recipe->grey_p},
+        {"aug-blur", &recipe->blur_p},       {"aug-solarise", &recipe->solarise_p},
+        {"aug-flip", &recipe->flip_p},       {"aug-lighting", &recipe->lighting},
     };
-    /* A padded crop has no use for the first. */
-    for (int i = recipe->padded ? 1 : 0; i < SL_COUNT(fields); i++) {
-        if (sl_conf_is_auto(conf, fields[i].key)) {
-            if (recipe->random) {
-                char text[32];
-                (void)snprintf(text, sizeof text, "%.6g", (double)*fields[i].field);
-                SL_TRY(api_resolve(err, conf, fields[i].key, text));
-            }
-        } else if (!recipe->random) {
-            return SL_FAIL(err, SL_ERROR_USAGE,
-                           "--%s contradicts --aug none; leave one out", fields[i].key);
-        } else {
-            *fields[i].field = (float)sl_conf_real(conf, fields[i].key);
-        }
+    for (int i = 0; i < SL_COUNT(fields); i++) {
+        SL_TRY(resolve_strength(err, conf, recipe, fields[i].key, fields[i].field));
     }
     return resolve_second_view(err, conf, recipe);
 }

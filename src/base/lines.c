@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lines of a text file, one after another, however large the file is, and although
- * another process may append to it or rewrite it meanwhile: what is read was in the file,
- * and no more than one line is held. Such a file must not be mapped, since a page that is
- * cut off behind a map ends the process that reads it.
+ * another process may append to it or cut it off meanwhile: a line is never joined of
+ * what was before a cut and what came after, as long as the file was seen shorter than
+ * what had been read of it. No more than one line is held. Such a file must not be
+ * mapped, since a page that is cut off behind a map ends the process that reads it.
  */
 #include "base/file_int.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ROOM = 1 << 16 }; /* read at a time, and held at first */
@@ -21,7 +23,7 @@ struct sl_line_reader {
     int64_t room, longest;
     int64_t begin, end;
     int64_t at; /* of the file: where the next line begins */
-    bool skips; /* a line that is too long, until its end */
+    bool skips; /* a line that is too long or was cut, until its end */
 };
 
 enum sl_status sl_lines_open(struct sl_error *err, enum sl_status missing,
@@ -62,7 +64,7 @@ void sl_lines_close(struct sl_line_reader *reader)
 }
 
 /* Room behind what is held: moved to the front, or to twice the room. What is held of a
- * line that is too long is let go. */
+ * line that is too long, or was cut off, is let go. */
 static enum sl_status make_room(struct sl_error *err, struct sl_line_reader *reader)
 {
     int64_t held = reader->end - reader->begin;
@@ -86,11 +88,25 @@ static enum sl_status make_room(struct sl_error *err, struct sl_line_reader *rea
     return SL_OK;
 }
 
+/* Where the file is shorter than what was read of it, it was cut off, and perhaps is
+ * being written anew: what is held of a line does not go on with what comes. */
+static enum sl_status see_cut(struct sl_error *err, struct sl_line_reader *reader)
+{
+    struct stat info;
+    if (fstat(reader->fd, &info) != 0) {
+        return sl_file_fail(err, reader->missing, "read", reader->path, errno);
+    }
+    reader->skips = reader->skips ||
+                    (int64_t)info.st_size < reader->at + (reader->end - reader->begin);
+    return SL_OK;
+}
+
 /* More bytes behind those that are held; *is_end when there are none. */
 static enum sl_status read_more(struct sl_error *err, struct sl_line_reader *reader,
                                 bool *is_end)
 {
     ssize_t n = 0;
+    SL_TRY(see_cut(err, reader));
     SL_TRY(make_room(err, reader));
     do {
         n = read(reader->fd, reader->bytes + reader->end,

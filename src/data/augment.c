@@ -29,55 +29,42 @@ enum { NARROW_MAX = 64 * 1024 * 1024 };
 
 /* ---- recipes ----------------------------------------------------------------------- */
 
-/* The published recipes of the methods (spec section 7), and that of supervised training
- * on small pictures, which moves and mirrors them (spec 13); its colours stay as they are
- * until somebody asks for jitter. */
+/* The published recipes of the methods, as SlimCLR takes them (arXiv 2209.15525), and
+ * that of its supervised training on CIFAR-10, which moves and mirrors the pictures
+ * (first in arXiv 1512.03385, section 4.2); its colours stay as they are until somebody
+ * asks for jitter. */
 static const struct method_recipe {
     const char *name;
+    bool padded; /* the crop; else of a share of the area, crop_min or more */
     float crop_min, jitter_p, strengths[4], grey_p; /* brightness … hue */
     float blur_p[2], solarise_p[2];                 /* of the first and second view */
     float lighting;
 } method_recipes[] = {
-    {"mocov2",
-     0.2F,
-     0.8F,
-     {0.4F, 0.4F, 0.4F, 0.1F},
-     0.2F,
-     {0.5F, 0.5F},
-     {0.0F, 0.0F},
-     0.0F},
-    {"mocov3",
-     0.2F,
-     0.8F,
-     {0.4F, 0.4F, 0.2F, 0.1F},
-     0.2F,
-     {1.0F, 0.1F},
-     {0.0F, 0.2F},
-     0.0F},
-    {"simclr",
-     0.08F,
-     0.8F,
-     {0.8F, 0.8F, 0.8F, 0.2F},
-     0.2F,
-     {0.5F, 0.5F},
-     {0.0F, 0.0F},
-     0.0F},
-    {"supervised",
-     0.08F,
-     1.0F,
-     {0.4F, 0.4F, 0.4F, 0.0F},
-     0.0F,
-     {0.0F, 0.0F},
-     {0.0F, 0.0F},
-     0.1F},
-    {"padded",
-     0.0F,
-     0.0F,
-     {0.4F, 0.4F, 0.4F, 0.1F},
-     0.0F,
-     {0.0F, 0.0F},
-     {0.0F, 0.0F},
-     0.0F},
+    {.name = "mocov2",
+     .crop_min = 0.2F,
+     .jitter_p = 0.8F,
+     .strengths = {0.4F, 0.4F, 0.4F, 0.1F},
+     .grey_p = 0.2F,
+     .blur_p = {0.5F, 0.5F}},
+    {.name = "mocov3",
+     .crop_min = 0.2F,
+     .jitter_p = 0.8F,
+     .strengths = {0.4F, 0.4F, 0.2F, 0.1F},
+     .grey_p = 0.2F,
+     .blur_p = {1.0F, 0.1F},
+     .solarise_p = {0.0F, 0.2F}},
+    {.name = "simclr",
+     .crop_min = 0.08F,
+     .jitter_p = 0.8F,
+     .strengths = {0.8F, 0.8F, 0.8F, 0.2F},
+     .grey_p = 0.2F,
+     .blur_p = {0.5F, 0.5F}},
+    {.name = "supervised",
+     .crop_min = 0.08F,
+     .jitter_p = 1.0F,
+     .strengths = {0.4F, 0.4F, 0.4F, 0.0F},
+     .lighting = 0.1F},
+    {.name = "padded", .padded = true, .strengths = {0.4F, 0.4F, 0.4F, 0.1F}},
 };
 
 static enum sl_status method_recipe(struct sl_error *err, const char *name, bool small,
@@ -96,7 +83,7 @@ static enum sl_status method_recipe(struct sl_error *err, const char *name, bool
                        name);
     }
     recipe->random = true;
-    recipe->padded = own->crop_min == 0.0F;
+    recipe->padded = own->padded;
     recipe->crop_pad = recipe->padded ? (recipe->size + 4) / 8 : 0;
     recipe->crop_min = own->crop_min;
     recipe->crop_max = 1.0F;
@@ -240,7 +227,8 @@ static void order_of(int k, int order[4])
 }
 
 /* What is added to red, green and blue: along the three directions in which the colours
- * of ImageNet's pixels vary, each a column, as far as they do so (spec 19.16). */
+ * of ImageNet's pixels vary, each a column, as far as they do so (Krizhevsky et al., NIPS
+ * 2012, section 4.1; the numbers of SlimCLR's supervised training, arXiv 2209.15525). */
 static void draw_light(struct sl_rng *rng, float lighting, float light[3])
 {
     static const double spread[3] = {0.2175, 0.0188, 0.0045};

@@ -97,30 +97,43 @@ static void add_row(const struct sl_metrics *metrics, const char *line, size_t l
     json_decref(root);
 }
 
-/* Writes the table of what the JSON lines hold. */
+/* Writes what was put into the text, and empties it. */
+static enum sl_status write_text(struct sl_error *err, struct sl_file_writer *writer,
+                                 const char *path, struct sl_text *text)
+{
+    enum sl_status status =
+        text->failed ? SL_FAIL(err, SL_ERROR_RUN,
+                               "%s: out of memory for a line of the table", path)
+                     : sl_file_writer_write(err, writer, text->text, text->length);
+    sl_text_finish(text);
+    return status;
+}
+
+/* Writes the table of what the JSON lines hold, of which one at a time is in memory. */
 static enum sl_status make_table(struct sl_error *err, const struct sl_metrics *metrics,
                                  const char *json, const char *csv)
 {
     enum sl_status status = SL_OK;
     struct sl_line_reader *reader = NULL;
+    struct sl_file_writer *writer = NULL;
     struct sl_line line = {0};
     struct sl_text text = {0};
+    SL_TRY_OUT(sl_file_writer_begin(err, csv, &writer));
     add_head(metrics, &text);
+    SL_TRY_OUT(write_text(err, writer, csv, &text));
     if (sl_path_kind(json) != SL_PATH_MISSING) {
         SL_TRY_OUT(sl_lines_open(err, SL_ERROR_RUN, json, LINE_MOST, &reader));
         SL_TRY_OUT(sl_lines_next(err, reader, &line));
     }
     while (line.text != NULL) {
         add_row(metrics, line.text, (size_t)line.length, &text);
+        SL_TRY_OUT(write_text(err, writer, csv, &text));
         SL_TRY_OUT(sl_lines_next(err, reader, &line));
     }
-    if (text.failed) {
-        status = SL_FAIL(err, SL_ERROR_RUN, "%s: out of memory for the table", csv);
-        goto out;
-    }
-    SL_TRY_OUT(sl_file_write(err, csv, text.text, text.length));
+    SL_TRY_OUT(sl_file_writer_commit(err, writer));
+    writer = NULL;
 out:
-    sl_text_finish(&text);
+    sl_file_writer_abort(writer);
     sl_lines_close(reader);
     return status;
 }

@@ -204,6 +204,9 @@ static void test_goes_on(void **state)
     json_decref(TRAJECTORY("run", SET, SMALL));
     double last = error_at("run/analyse/surface.csv", 2, 2);
     cli_copy("run/analyse/surface.csv", "whole.csv", -1);
+    cli_copy("run/analyse/trajectory.json", "whole.json", -1);
+    json_decref(TRAJECTORY("run", SET, SMALL)); /* all of it is known */
+    cli_same_bytes("run/analyse/trajectory.json", "whole.json");
     unsigned char *text = cli_read("run/analyse/surface.jsonl", &size);
     const char *end = (const char *)text;
     for (int line = 0; line < 5; line++) { /* the head and four points */
@@ -213,6 +216,7 @@ static void test_goes_on(void **state)
     cli_write("run/analyse/surface.jsonl", text, (size_t)keep + 5); /* and a torn line */
     json_decref(TRAJECTORY("run", SET, SMALL));
     cli_same_bytes("run/analyse/surface.csv", "whole.csv");
+    cli_same_bytes("run/analyse/trajectory.json", "whole.json");
 
     char mark[] = "{\"i\":2,\"j\":2,\"error\":12.25}\n";
     char *made = (char *)text;

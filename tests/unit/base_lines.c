@@ -126,6 +126,27 @@ static void test_cut_while_read(void **state)
     expect_end(reader);
 }
 
+/* What was held when the file was cut is not the beginning of what is written after. */
+static void test_cut_and_written_anew(void **state)
+{
+    struct sl_error err = {0};
+    struct sl_file_log *log = NULL;
+    (void)state;
+    put("first\nhalf", 10);
+    struct sl_line_reader *reader = open_lines(100);
+    expect(reader, "first", 6);
+    assert_null(next(reader).text);
+    assert_int_equal(sl_file_truncate(&err, path, 0), SL_OK);
+    assert_null(next(reader).text);
+    assert_int_equal(sl_file_log_open(&err, path, &log), SL_OK);
+    assert_int_equal(sl_file_log_line(&err, log, "0123456789ab"), SL_OK);
+    assert_int_equal(sl_file_log_line(&err, log, "whole"), SL_OK);
+    sl_file_log_close(log);
+    expect(reader, "", 13); /* the rest of a line is none */
+    expect(reader, "whole", 19);
+    expect_end(reader);
+}
+
 static void test_grows_while_read(void **state)
 {
     struct sl_error err = {0};
@@ -183,9 +204,13 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),          cmocka_unit_test(test_long_lines),
-        cmocka_unit_test(test_cut_while_read), cmocka_unit_test(test_grows_while_read),
-        cmocka_unit_test(test_refused),        cmocka_unit_test(test_read_at),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_cut_while_read),
+        cmocka_unit_test(test_cut_and_written_anew),
+        cmocka_unit_test(test_grows_while_read),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_read_at),
     };
     return cmocka_run_group_tests(tests, NULL, clean);
 }
