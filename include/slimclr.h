@@ -159,10 +159,10 @@ slim_status slim_eval_linear(const slim_options *options, const char *model,
  * "save"). Running statistics, the evaluation view; nothing is trained. data: one DATA,
  * of which the test part is judged, or NULL with key "test". The result is also written
  * to RUN/eval/classifier.json where `model` is a run directory. SLIM_ERROR_USAGE when the
- * model has no classifier; SLIM_ERROR_DATA when the pictures have no labels or another
- * number of classes than it (a checkpoint does not keep their names: that they are the
- * same, in the same order, is the caller's to know); SLIM_ERROR_NUMBERS when an output
- * is not finite. */
+ * model has no classifier; SLIM_ERROR_DATA when the pictures have no labels or other
+ * classes than it; the same in another order are told apart by their names, and where one
+ * side has none, or numbers in their place, the order is taken on trust with a warning;
+ * SLIM_ERROR_NUMBERS when an output is not finite. */
 slim_status slim_eval_classifier(const slim_options *options, const char *model,
                                  const char *data, const slim_hooks *hooks,
                                  slim_scores *scores, slim_error *error);

@@ -63,7 +63,7 @@ static enum sl_status open_model(struct sl_error *err, struct api_trajectory *jo
     if (job->has_surface) {
         sl_conf_destroy(conf);
         SL_TRY(api_judge_open(err, judge, options, last, data, hooks));
-        SL_TRY(api_trajectory_classifies(job) ? api_judge_check_classes(err, judge)
+        SL_TRY(api_trajectory_classifies(job) ? api_judge_match_classes(err, judge)
                                               : SL_OK);
     } else {
         judge->hooks = hooks;

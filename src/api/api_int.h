@@ -259,6 +259,20 @@ struct api_suggestion {
 enum sl_status api_suggest(struct sl_error *err, const struct api_outline *outline,
                            struct api_suggestion *suggestion);
 
+/* ---- names of classes (class_order.c) ---------------------------------------------- */
+
+/* Those of the data, lent by the source; to be finished by the caller, after a failure
+ * too. */
+enum sl_status api_classes_of(struct sl_error *err, const struct sl_source *source,
+                              struct sl_classes *classes);
+/* What number each class of the data has among those `has` of a model, of which there are
+ * as many: *numbers, for sl_source_number_classes, freed with sl_heap_free; NULL where
+ * they stand in the same order, or a side has no names, which a warning says. A class
+ * that the model does not have is SL_ERROR_DATA. */
+enum sl_status api_classes_find(struct sl_error *err, const struct sl_classes *has,
+                                const char *model, const struct sl_source *source,
+                                const char *data, int **numbers);
+
 /* ---- models (model.c) -------------------------------------------------------------- */
 
 /* A checkpoint opened for use. */
@@ -273,6 +287,7 @@ struct api_model {
     struct sl_stats *stats;
     enum sl_dtype type; /* compute type of feature maps */
     int64_t step;
+    struct sl_classes classes; /* of its classifier, where it has one and says them */
     char path[4096];
 };
 /* device_conf: where keys "device", "threads" and "precision" are; NULL = the automatic

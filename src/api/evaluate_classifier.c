@@ -2,22 +2,39 @@
 /*
  * `slimclr eval classifier`: the test part judged by the classifier that the model itself
  * was trained with, of a supervised run or of a network that `eval finetune --save` kept.
- * Nothing is trained. A checkpoint knows how many classes it has and not what they are
- * called, so that only their number can be checked here.
+ * Nothing is trained. The data's classes are those of the classifier by their names,
+ * where both sides have names.
  */
 #include "evaluate_int.h"
 
-enum sl_status api_judge_check_classes(struct sl_error *err,
-                                       const struct api_judge *judge)
+enum sl_status api_judge_match_classes(struct sl_error *err, struct api_judge *judge)
 {
     const struct api_model *model = &judge->model;
-    if (judge->classes == model->resnet.dim) {
-        return SL_OK;
+    const struct sl_classes *classes = &model->classes;
+    enum sl_status status = SL_OK;
+    int *numbers = NULL;
+    if (judge->classes != model->resnet.dim) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: %d classes, but the classifier of %s has %d; give data with "
+                       "the classes that it was trained on",
+                       judge->data, judge->classes, model->path, model->resnet.dim);
     }
-    return SL_FAIL(err, SL_ERROR_DATA,
-                   "%s: %d classes, but the classifier of %s has %d; give data with the "
-                   "classes that it was trained on, in their order",
-                   judge->data, judge->classes, model->path, model->resnet.dim);
+    /* The test part's classes are the first ones of the train part's, where there is one.
+     */
+    SL_TRY_OUT(api_classes_find(err, classes, model->path,
+                                judge->train != NULL ? judge->train : judge->test,
+                                judge->data, &numbers));
+    if (numbers != NULL && judge->train != NULL) {
+        SL_TRY_OUT(sl_source_number_classes(err, judge->train, classes->names, numbers,
+                                            classes->n));
+    }
+    if (numbers != NULL) {
+        SL_TRY_OUT(sl_source_number_classes(err, judge->test, classes->names, numbers,
+                                            classes->n));
+    }
+out:
+    sl_heap_free(numbers);
+    return status;
 }
 
 static enum sl_status check_model(struct sl_error *err, const struct api_judge *judge)
@@ -100,7 +117,7 @@ slim_status slim_eval_classifier(const slim_options *options, const char *model,
     SL_TRY_OUT(api_judge_open_model(&err, judge, options, model, hooks));
     SL_TRY_OUT(check_model(&err, judge));
     SL_TRY_OUT(api_judge_open_data(&err, judge, data));
-    SL_TRY_OUT(api_judge_check_classes(&err, judge));
+    SL_TRY_OUT(api_judge_match_classes(&err, judge));
     SL_TRY_OUT(judge_classifier(&err, judge, scores));
     SL_TRY_OUT(api_judge_write(&err, "classifier", model,
                                api_judge_json(judge, "classifier", scores), scores));

@@ -46,9 +46,9 @@ struct sl_recipe api_judge_crops(const struct api_judge *judge, double crop_min)
 enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge);
 
 /* A model's own classifier can only say the classes that it was trained on:
- * SL_ERROR_DATA when the data have another number (evaluate_classifier.c). */
-enum sl_status api_judge_check_classes(struct sl_error *err,
-                                       const struct api_judge *judge);
+ * SL_ERROR_DATA when the data have others, or another number of them. Data that have the
+ * same in another order get the model's (evaluate_classifier.c). */
+enum sl_status api_judge_match_classes(struct sl_error *err, struct api_judge *judge);
 
 /* The method whose published rates `eval linear --as-paper` takes for a model of
  * `method`: its own, or those of the one it borrows from; NULL for a method without a

@@ -8,6 +8,22 @@
 
 #include <string.h>
 
+static enum sl_status take_classes(struct sl_error *err,
+                                   const struct sl_tensor_file *file,
+                                   struct api_model *model)
+{
+    if (!api_model_classifies(model)) {
+        return SL_OK;
+    }
+    SL_TRY(sl_checkpoint_classes(err, file, &model->classes));
+    int n = model->classes.n;
+    return n == 0 || n == model->resnet.dim
+               ? SL_OK
+               : SL_FAIL(err, SL_ERROR_RUN,
+                         "%s: names %d classes, and its classifier has %d: damaged",
+                         model->path, n, model->resnet.dim);
+}
+
 enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
                               int image_size, struct sl_conf *device_conf,
                               struct api_model *model)
@@ -35,6 +51,7 @@ enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
     SL_TRY_OUT(sl_params_state(err, model->net, model->params->weight, "", &state));
     SL_TRY_OUT(sl_stats_state(err, model->stats, "", &state));
     SL_TRY_OUT(sl_checkpoint_restore(err, file, &model->device, &state, false));
+    SL_TRY_OUT(take_classes(err, file, model));
     const struct sl_named *step = sl_named_find(sl_tensor_file_list(file), "step");
     if (step != NULL && step->tensor.dtype == SL_I64 &&
         sl_tensor_count(&step->tensor) == 1) {
@@ -57,6 +74,7 @@ bool api_model_classifies(const struct api_model *model)
 
 void api_model_close(struct api_model *model)
 {
+    sl_classes_finish(&model->classes);
     sl_stats_destroy(model->stats);
     sl_params_destroy(model->params);
     sl_net_destroy(model->net);

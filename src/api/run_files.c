@@ -91,10 +91,10 @@ enum sl_status api_run_save(struct sl_error *err, struct api_run *run, bool numb
             return SL_FAIL(err, SL_ERROR_RUN, "%s: path too long", run->checkpoints);
         }
         SL_TRY(sl_checkpoint_save(err, path, &run->device, &run->state,
-                                  run->checkpoint_conf.text));
+                                  run->checkpoint_conf.text, &run->classes));
     }
     SL_TRY(sl_checkpoint_save(err, run->last, &run->device, &run->state,
-                              run->checkpoint_conf.text));
+                              run->checkpoint_conf.text, &run->classes));
     sl_checkpoint_prune(run->checkpoints, keep);
     return SL_OK;
 }

@@ -37,7 +37,8 @@ struct api_run {
     struct sl_events *events; /* NULL with --no-tensorboard */
     struct sl_file_log *log;
     struct sl_text checkpoint_conf;
-    struct sl_text command; /* as it was said, for the record */
+    struct sl_classes classes; /* of a classifier; lent by the source */
+    struct sl_text command;    /* as it was said, for the record */
     bool resumed;
     /* since the last metric line */
     double window_start, window_waited;

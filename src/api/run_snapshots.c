@@ -28,7 +28,7 @@ static enum sl_status save(struct sl_error *err, struct api_run *run, int64_t st
     }
     run->snapshot_step = step;
     return sl_checkpoint_save(err, path, &run->device, &run->snapshot,
-                              run->checkpoint_conf.text);
+                              run->checkpoint_conf.text, &run->classes);
 }
 
 static bool is_due(const struct api_run *run, int64_t step)

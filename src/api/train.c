@@ -420,6 +420,12 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     SL_TRY(freeze_relative(err, run));
     SL_TRY(api_conf_record(err, run->conf, &run->checkpoint_conf));
     SL_TRY(open_trainer(err, run));
+    /* Where --classes asks for more outputs than the data has classes, some have no name.
+     */
+    if (sl_method_info(run->settings.trainer.method)->has_labels &&
+        run->settings.resnet.dim == pictures.n_classes) {
+        SL_TRY(api_classes_of(err, run->source, &run->classes));
+    }
     if (sl_trainer_steps(run->trainer) > run->settings.trainer.total_steps) {
         return SL_FAIL(
             err, SL_ERROR_USAGE,
@@ -512,6 +518,7 @@ out:
         sl_named_finish(&run->snapshot);
         sl_named_finish(&run->state);
         sl_text_finish(&run->checkpoint_conf);
+        sl_classes_finish(&run->classes);
         sl_text_finish(&run->command);
         sl_trainer_destroy(run->trainer);
         sl_net_destroy(run->net);

@@ -229,18 +229,21 @@ static enum sl_status save(struct sl_error *err, const struct tune *tune)
 {
     struct sl_named_list state = {0};
     struct sl_text conf = {0};
+    struct sl_classes classes = {0};
     enum sl_status status = SL_OK;
     int64_t step = sl_trainer_steps(tune->trainer);
     const int64_t one = 1;
     SL_TRY_OUT(saved_conf(err, tune, &conf));
+    SL_TRY_OUT(api_classes_of(err, tune->judge->train, &classes));
     SL_TRY_OUT(sl_params_state(err, tune->net, sl_trainer_params(tune->trainer)->weight,
                                "", &state));
     SL_TRY_OUT(sl_stats_state(err, sl_trainer_stats(tune->trainer), "", &state));
     SL_TRY_OUT(sl_named_add(err, &state, "step", sl_tensor_make(&step, SL_I64, 1, &one)));
     SL_TRY_OUT(sl_checkpoint_save(err, tune->job->save_path, &tune->judge->model.device,
-                                  &state, conf.text));
+                                  &state, conf.text, &classes));
     sl_log(SL_LOG_INFO, "saved:  %s", tune->job->save_path);
 out:
+    sl_classes_finish(&classes);
     sl_named_finish(&state);
     sl_text_finish(&conf);
     return status;

@@ -139,6 +139,13 @@ void sl_source_name(const struct sl_source *source, int64_t i, char *dst, size_t
 int sl_source_label(const struct sl_source *source, int64_t i);
 int sl_source_classes(const struct sl_source *source);
 const char *sl_source_class_name(const struct sl_source *source, int label);
+/* Gives the classes other numbers, those of a model that knows them in another order:
+ * class c becomes numbers[c], and there are n in all, called `names` (borrowed as long as
+ * the source lives). No two classes get one number. The fingerprint becomes another.
+ * Only before the source is read. */
+enum sl_status sl_source_number_classes(struct sl_error *err, struct sl_source *source,
+                                        const char *const *names, const int *numbers,
+                                        int n);
 /* A hash over names, labels and order, and over sizes where an archive lists them (not
  * over the content of pictures), for the run's record. */
 uint64_t sl_source_fingerprint(const struct sl_source *source);

@@ -417,6 +417,42 @@ const char *sl_source_class_name(const struct sl_source *source, int label)
     return source->class_names[label];
 }
 
+/* From the reader's classes to the new numbers, by way of the old ones. */
+static enum sl_status number_member(struct sl_error *err, struct member *member,
+                                    const int *numbers)
+{
+    int n = member->reader.n_classes;
+    if (member->labels == NULL) {
+        SL_TRY(sl_heap_alloc(err, "class table", n, sizeof(int), &member->labels));
+        for (int c = 0; c < n; c++) {
+            member->labels[c] = c;
+        }
+    }
+    for (int c = 0; c < n; c++) {
+        member->labels[c] = numbers[member->labels[c]];
+    }
+    return SL_OK;
+}
+
+enum sl_status sl_source_number_classes(struct sl_error *err, struct sl_source *source,
+                                        const char *const *names, const int *numbers,
+                                        int n)
+{
+    const char **kept = NULL;
+    SL_ASSERT(n >= source->n_classes);
+    SL_TRY(sl_heap_alloc(err, "class names", n, sizeof(char *), &kept));
+    memcpy(kept, names, (size_t)n * sizeof(char *));
+    sl_heap_free(source->class_names);
+    source->class_names = kept;
+    source->fingerprint = sl_hash(source->fingerprint, numbers,
+                                  (size_t)source->n_classes * sizeof(*numbers));
+    source->n_classes = n;
+    for (int m = 0; m < source->n_members; m++) {
+        SL_TRY(number_member(err, &source->members[m], numbers));
+    }
+    return SL_OK;
+}
+
 uint64_t sl_source_fingerprint(const struct sl_source *source)
 {
     return source->fingerprint;

@@ -18,12 +18,24 @@ enum { NAME_LENGTH = 4096 };
 
 enum sl_status sl_checkpoint_save(struct sl_error *err, const char *path,
                                   const struct sl_device *device,
-                                  const struct sl_named_list *state, const char *conf)
+                                  const struct sl_named_list *state, const char *conf,
+                                  const struct sl_classes *classes)
 {
+    enum sl_status status = SL_OK;
+    struct sl_text names = {0};
+    if (classes != NULL) {
+        SL_TRY_OUT(sl_classes_write(err, classes, &names));
+    }
     /* "format" belongs to the container's readers: PyTorch's look for their own mark. */
-    const struct sl_meta meta[] = {
-        {"format", "pt"}, {FORMAT_KEY, FORMAT}, {CONF_KEY, conf}};
-    return sl_tensor_file_write(err, path, device, state, meta, SL_COUNT(meta));
+    const struct sl_meta meta[] = {{"format", "pt"},
+                                   {FORMAT_KEY, FORMAT},
+                                   {CONF_KEY, conf},
+                                   {sl_classes_key(), names.text}};
+    int n_meta = SL_COUNT(meta) - (names.length == 0 ? 1 : 0);
+    SL_TRY_OUT(sl_tensor_file_write(err, path, device, state, meta, n_meta));
+out:
+    sl_text_finish(&names);
+    return status;
 }
 
 enum sl_status sl_checkpoint_open(struct sl_error *err, const char *path,

@@ -49,13 +49,38 @@ const char *sl_tensor_file_meta(const struct sl_tensor_file *file, const char *k
 /* SHA-like identity for tests and for the record: the checksum text, or "". */
 const char *sl_tensor_file_checksum(const struct sl_tensor_file *file);
 
+/* ---- names of classes (classes.c) -------------------------------------------------- */
+
+enum { SL_CLASSES_MOST = 1 << 20, SL_CLASSES_BYTES_MOST = 1 << 24 };
+
+/* What the outputs of a checkpoint's classifier are called, in their order; any bytes but
+ * zero. n = 0: the file does not say. */
+struct sl_classes {
+    const char **names; /* of the heap */
+    int n;
+    char *text; /* what they point into, or NULL: lent by others */
+};
+void sl_classes_finish(struct sl_classes *classes);
+/* The metadata's entry: its key, and its text, which stays empty when there are no names,
+ * or more than SL_CLASSES_BYTES_MOST bytes of them. */
+const char *sl_classes_key(void);
+enum sl_status sl_classes_write(struct sl_error *err, const struct sl_classes *classes,
+                                struct sl_text *text);
+/* The names that a file holds, to be finished by the caller. An entry that is no list of
+ * names is SL_ERROR_RUN; how many there should be, the caller knows. */
+enum sl_status sl_checkpoint_classes(struct sl_error *err,
+                                     const struct sl_tensor_file *file,
+                                     struct sl_classes *classes);
+
 /* ---- checkpoint (checkpoint.c) ----------------------------------------------------- */
 
 /* Writes state and configuration (only what determines the numbers: no path, time, host,
- * worker count). */
+ * worker count), and the names of the classifier's classes, which determine what they
+ * mean; NULL: there are none. */
 enum sl_status sl_checkpoint_save(struct sl_error *err, const char *path,
                                   const struct sl_device *device,
-                                  const struct sl_named_list *state, const char *conf);
+                                  const struct sl_named_list *state, const char *conf,
+                                  const struct sl_classes *classes);
 /* Opens and verifies; not one of ours (no configuration) is SL_ERROR_RUN. */
 enum sl_status sl_checkpoint_open(struct sl_error *err, const char *path,
                                   struct sl_tensor_file **file);

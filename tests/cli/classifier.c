@@ -47,18 +47,20 @@ static void draw_pixels(const char *part, int label, int i, unsigned char *pixel
     }
 }
 
-static void write_part(const char *part, int n)
+static const char *const colours[CLASSES] = {"amber", "blue", "coral"};
+
+/* The same pictures whatever their classes are called. */
+static void write_part(const char *set, const char *part, const char *const *names, int n)
 {
     static const char head[] = "P6 16 16 255\n";
-    static const char *const names[CLASSES] = {"amber", "blue", "coral"};
     unsigned char file[sizeof head - 1 + BYTES];
     char path[64];
     memcpy(file, head, sizeof head - 1);
     for (int label = 0; label < CLASSES; label++) {
         for (int i = 0; i < n; i++) {
             draw_pixels(part, label, i, file + sizeof head - 1);
-            (void)snprintf(path, sizeof path, "set/%s/%s/%02d.ppm", part, names[label],
-                           i);
+            (void)snprintf(path, sizeof path, "%s/%s/%s/%02d.ppm", set, part,
+                           names[label], i);
             cli_write(path, file, sizeof file);
         }
     }
@@ -66,13 +68,14 @@ static void write_part(const char *part, int n)
 
 static int make_runs(void **state)
 {
-    static const char *const old[] = {"set", "run", "plain", "saved"};
+    static const char *const old[] = {"set",     "run",    "plain",   "saved",
+                                      "swapped", "turned", "numbers", "others"};
     (void)state;
     for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
         cli_remove(old[i]);
     }
-    write_part("train", TRAIN);
-    write_part("test", TEST);
+    write_part("set", "train", colours, TRAIN);
+    write_part("set", "test", colours, TEST);
     cli_expect_done(RUN("pretrain", "set", "-o", "run", "--method", "supervised", "-a",
                         "resnet8-b8", "-w", "1,0.5", "-b", "16", "-e", "5", "--lr",
                         "0.05", "--image-size", "16", "--aug", "none", "--snapshots",
@@ -306,6 +309,139 @@ static void test_parts(void **state)
     assert_non_null(strstr(result->out, "; 45 pictures to judge by"));
 }
 
+/* ---- names of classes -------------------------------------------------------------- */
+
+/* A copy of the checkpoint with other words of the same length in its header, sealed
+ * anew as one that was written so. */
+static void edit(const char *to, const char *const *words, int n)
+{
+    static const char mark[] = "\"checksum\":\"";
+    int64_t size = 0;
+    unsigned char *bytes = cli_read(LAST, &size);
+    char *head = (char *)bytes + 8;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a of 64 bit */
+    char digits[17];
+    for (int i = 0; i < n; i += 2) {
+        char *at = strstr(head, words[i]);
+        assert_non_null(at);
+        assert_int_equal(strlen(words[i]), strlen(words[i + 1]));
+        memcpy(at, words[i + 1], strlen(words[i]));
+    }
+    char *sum = strstr(head, mark);
+    assert_non_null(sum);
+    sum += strlen(mark);
+    memset(sum, '0', 16);
+    for (int64_t i = 8; i < size; i++) {
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+    (void)snprintf(digits, sizeof digits, "%016llx", (unsigned long long)hash);
+    memcpy(sum, digits, 16);
+    cli_write(to, bytes, (size_t)size);
+    cli_free(bytes);
+}
+#define EDIT(to, ...)                                                                    \
+    edit(to, (const char *const[]){__VA_ARGS__},                                         \
+         (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)))
+
+/* The accuracies must be those of `model` on `data`, said with `word` and no other. */
+static void expect_results(json_t *expected, const char *model, const char *data,
+                           const char *word)
+{
+    json_t *root =
+        cli_json(RUN("eval", "classifier", model, data, "--json", EXACT, FAST));
+    assert_true(json_equal(json_object_get(root, "results"),
+                           json_object_get(expected, "results")));
+    json_decref(root);
+    const struct cli_result *result =
+        RUN("eval", "classifier", model, data, EXACT, "--threads", "1");
+    cli_expect_done(result);
+    if (word != NULL) {
+        assert_non_null(strstr(result->err, word));
+    } else {
+        assert_null(strstr(result->err, "warning"));
+        assert_null(strstr(result->err, "classes"));
+    }
+}
+
+/* The outputs' names count, not their places: a network whose first output means coral
+ * is right on data where amber pictures lie in a folder `coral`. */
+static void test_order_of_classes(void **state)
+{
+    static const char *const swapped[CLASSES] = {"coral", "blue", "amber"};
+    static const char *const turned[CLASSES] = {"blue", "coral", "amber"};
+    (void)state;
+    json_t *expected =
+        cli_json(RUN("eval", "classifier", LAST, "set", "--json", EXACT, FAST));
+    write_part("swapped", "train", swapped, 1);
+    write_part("swapped", "test", swapped, TEST);
+    write_part("turned", "test", turned, TEST);
+    EDIT("swapped.safetensors", "\\\"amber\\\"", "\\\"cor_l\\\"", "\\\"coral\\\"",
+         "\\\"amber\\\"", "\\\"cor_l\\\"", "\\\"coral\\\"");
+    EDIT("turned.safetensors", "amber\\\",\\\"blue\\\",\\\"coral",
+         "blue\\\",\\\"coral\\\",\\\"amber");
+    expect_results(expected, LAST, "set", NULL);
+    expect_results(expected, "swapped.safetensors", "swapped",
+                   "swapped has them in another order than swapped.safetensors");
+    const struct cli_result *result = RUN("eval", "classifier", "turned.safetensors",
+                                          "--test", "turned/test", "--json", EXACT, FAST);
+    json_t *root = cli_json(result);
+    assert_string_equal(result->err, "");
+    assert_true(json_equal(json_object_get(root, "results"),
+                           json_object_get(expected, "results")));
+    json_decref(root);
+    json_decref(expected);
+}
+
+/* Without names on either side the order is taken on trust, as numbers have it. */
+static void test_classes_without_names(void **state)
+{
+    static const char *const numbers[CLASSES] = {"0", "1", "2"};
+    (void)state;
+    json_t *expected =
+        cli_json(RUN("eval", "classifier", LAST, "set", "--json", EXACT, FAST));
+    write_part("numbers", "train", numbers, TRAIN);
+    write_part("numbers", "test", numbers, TEST);
+    EDIT("older.safetensors", "slimclr.classes", "slimclr.nothing");
+    expect_results(expected, "older.safetensors", "set",
+                   "warning: older.safetensors does not say what its classes are called");
+    expect_results(expected, LAST, "numbers",
+                   "warning: numbers knows its classes by number alone");
+    cli_remove("count");
+    cli_expect_done(RUN("pretrain", "numbers", "-o", "count", "--method", "supervised",
+                        "-a", "resnet8-b8", "-w", "1,0.5", "-b", "16", "-e", "5", "--lr",
+                        "0.05", "--image-size", "16", "--aug", "none", EXACT, FAST));
+    expect_results(expected, "count/checkpoints/last.safetensors", "numbers", NULL);
+    expect_results(expected, "count/checkpoints/last.safetensors", "set",
+                   "warning: count/checkpoints/last.safetensors knows its classes by");
+    json_decref(expected);
+    /* More outputs than classes: some have no name, so that none has. */
+    cli_remove("more");
+    cli_expect_done(RUN("pretrain", "set", "-o", "more", "--method", "supervised", "-a",
+                        "resnet8-b8", "-w", "1", "-b", "16", "-e", "0", "--classes", "4",
+                        "--image-size", "16", EXACT, FAST));
+    const struct cli_result *result =
+        RUN("eval", "classifier", "more", OTHERS, "--threads", "1");
+    cli_expect_done(result);
+    assert_non_null(strstr(result->err, "does not say what its classes are called"));
+}
+
+static void test_other_classes(void **state)
+{
+    static const char *const others[CLASSES] = {"amber", "green", "coral"};
+    static const char *const refusal =
+        "others: class 'green' is none of those that the classifier of run/checkpoints/"
+        "last.safetensors was trained on ('amber', 'blue', 'coral')";
+    (void)state;
+    write_part("others", "train", others, 1);
+    write_part("others", "test", others, 1);
+    cli_expect_refused(RUN("eval", "classifier", "run", "others", FAST), 3, refusal);
+    cli_expect_refused(RUN("analyse", "trajectory", "run", "others", "--grid", "2", FAST),
+                       3, "others: class 'green' is none of those");
+    EDIT("fewer.safetensors", "blue\\\",\\\"coral", "blue_____coral");
+    cli_expect_refused(RUN("eval", "classifier", "fewer.safetensors", "set", FAST), 1,
+                       "names 2 classes, and its classifier has 3");
+}
+
 /* ---- refusals, stops --------------------------------------------------------------- */
 
 static void test_refused(void **state)
@@ -410,6 +546,9 @@ int main(void)
         cmocka_unit_test(test_equals_what_finetune_said),
         cmocka_unit_test(test_table_and_page),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_order_of_classes),
+        cmocka_unit_test(test_classes_without_names),
+        cmocka_unit_test(test_other_classes),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_diverged),
         cmocka_unit_test(test_progress_and_stop),

@@ -2,7 +2,8 @@
 /*
  * Fuzz target: any bytes as a tensor file. Besides not crashing: a refusal leaves a
  * message; every tensor of an accepted file lies within the bytes, and together they fill
- * the end of them; what passes with a checksum passes without; nothing stays allocated.
+ * the end of them; what passes with a checksum passes without; names of classes are
+ * refused or can be written again; nothing stays allocated.
  */
 #include "store/store.h"
 
@@ -34,6 +35,22 @@ static void check_tensors(const struct sl_tensor_file *file, const uint8_t *byte
     }
 }
 
+/* Names that were read are written so that they read back the same. */
+static void check_classes(const struct sl_tensor_file *file)
+{
+    struct sl_error err = {0};
+    struct sl_classes classes;
+    struct sl_text text = {0};
+    enum sl_status status = sl_checkpoint_classes(&err, file, &classes);
+    SL_ASSERT(status == SL_OK || (status == SL_ERROR_RUN && classes.n == 0));
+    for (int i = 0; i < classes.n; i++) {
+        SL_ASSERT(strlen(classes.names[i]) < SL_CLASSES_BYTES_MOST);
+    }
+    SL_ASSERT(sl_classes_write(&err, &classes, &text) == SL_OK);
+    sl_text_finish(&text);
+    sl_classes_finish(&classes);
+}
+
 static bool try_parse(const uint8_t *bytes, size_t size, bool need_checksum)
 {
     struct sl_error err = {0};
@@ -49,6 +66,7 @@ static bool try_parse(const uint8_t *bytes, size_t size, bool need_checksum)
     SL_ASSERT(strlen(sl_tensor_file_checksum(file)) == (need_checksum ? 16U : 0U) ||
               !need_checksum);
     (void)sl_tensor_file_meta(file, "conf");
+    check_classes(file);
     sl_tensor_file_close(file);
     return true;
 }

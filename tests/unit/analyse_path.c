@@ -105,7 +105,8 @@ static struct sl_snapshot_rows *rows_open(const struct world *world, int n)
         }
         snprintf(paths[t], sizeof paths[t], "row%d.safetensors", t);
         names[t] = paths[t];
-        kit_ok(sl_checkpoint_save(&err, paths[t], &world->device, &list, "test"), &err);
+        kit_ok(sl_checkpoint_save(&err, paths[t], &world->device, &list, "test", NULL),
+               &err);
     }
     kit_ok(sl_snapshot_rows_open(&err, net, names, n, &rows), &err);
     sl_named_finish(&list);

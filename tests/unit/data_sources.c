@@ -438,6 +438,26 @@ static void test_several(void **state)
         assert_string_equal(sl_source_class_name(source, sl_source_label(source, i)),
                             want[i]);
     }
+    /* A model's numbers in the place of the data's, for a united source and a plain one.
+     */
+    const char *const names[5] = {"eel", "dog", "bee", "fox", "cat"};
+    const int numbers[3] = {2, 4, 1};
+    uint64_t fingerprint = sl_source_fingerprint(source);
+    assert_int_equal(sl_source_number_classes(&err, source, names, numbers, 5), SL_OK);
+    assert_int_equal(sl_source_classes(source), 5);
+    for (int64_t i = 0; i < 4; i++) {
+        assert_string_equal(names[sl_source_label(source, i)], want[i]);
+        assert_string_equal(sl_source_class_name(source, sl_source_label(source, i)),
+                            want[i]);
+    }
+    assert_true(sl_source_fingerprint(source) != fingerprint);
+    sl_source_close(source);
+    source = kit_open("one", SL_PART_TRAIN, true);
+    assert_int_equal(sl_source_label(source, 0), 0);
+    assert_int_equal(sl_source_number_classes(&err, source, names, numbers + 1, 5),
+                     SL_OK);
+    assert_int_equal(sl_source_label(source, 0), 4);
+    assert_int_equal(sl_source_label(source, 1), 1);
     sl_source_close(source);
     const char *const half[2] = {"one", "gone"};
     assert_int_equal(sl_source_open_all(&err, &config, half, 2, &source), SL_ERROR_DATA);

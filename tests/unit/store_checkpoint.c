@@ -18,6 +18,7 @@ static const char path[] = "checkpoint.scratch/some.safetensors";
 static const char conf[] = "arch = resnet20\nlr = 0.06\n";
 
 static struct sl_device device;
+static const struct sl_classes *named; /* what `save` calls the classes */
 
 static void empty_folder(const char *name)
 {
@@ -99,7 +100,7 @@ static enum sl_status save(struct sl_error *err, int key)
 {
     struct state state = state_of(key);
     struct sl_named_list list = list_of(&state);
-    enum sl_status status = sl_checkpoint_save(err, path, &device, &list, conf);
+    enum sl_status status = sl_checkpoint_save(err, path, &device, &list, conf, named);
     sl_named_finish(&list);
     return status;
 }
@@ -164,6 +165,87 @@ static void test_round_trip(void **state)
     sl_tensor_file_close(file);
     save_ok(2);
     assert_holds(2);
+}
+
+/* ---- names of classes -------------------------------------------------------------- */
+
+static void assert_read_names(const char *const *names, int n)
+{
+    struct sl_error err = {0};
+    struct sl_classes classes;
+    struct sl_tensor_file *file = open_ok(path);
+    assert_int_equal(sl_checkpoint_classes(&err, file, &classes), SL_OK);
+    assert_int_equal(classes.n, n);
+    for (int i = 0; i < n; i++) {
+        assert_string_equal(classes.names[i], names[i]);
+    }
+    sl_classes_finish(&classes);
+    sl_tensor_file_close(file);
+}
+
+static void save_named(const char **names, int n)
+{
+    const struct sl_classes classes = {.names = names, .n = n};
+    named = &classes;
+    save_ok(1);
+    named = NULL;
+    assert_holds(1);
+}
+
+/* Names of folders are any bytes: they come back as they were, in their order. */
+static void test_names_of_classes(void **state)
+{
+    const char *names[] = {"zebra",   "ant",      "ca\xf1", "ca\\xf1", "Schl\xc3\xbcssel",
+                           "a \"b\"", "\n\t\x7f", "",       "ant",     "\\xc3\xbc\xff"};
+    const char *const *whole = names;
+    (void)state;
+    save_named(names, SL_COUNT(names));
+    assert_read_names(whole, SL_COUNT(names));
+    save_ok(1);
+    assert_read_names(NULL, 0);
+    save_named(names, 0);
+    assert_read_names(NULL, 0);
+}
+
+/* A header has its limit: what would fill it is left out, and the file can be read. */
+static void test_names_too_long_are_left_out(void **state)
+{
+    struct sl_error err = {0};
+    const int64_t half = SL_CLASSES_BYTES_MOST / 2;
+    char *text = NULL;
+    (void)state;
+    assert_int_equal(sl_heap_alloc(&err, "text", half + 2, 1, &text), SL_OK);
+    memset(text, 'a', (size_t)half);
+    const char *names[] = {text, text};
+    save_named(names, SL_COUNT(names));
+    const char *const *whole = names;
+    assert_read_names(whole, SL_COUNT(names));
+    text[half] = 'a';
+    save_named(names, SL_COUNT(names));
+    assert_read_names(NULL, 0);
+    sl_heap_free(text);
+}
+
+static void test_damaged_names_are_refused(void **state)
+{
+    static const char *const texts[] = {"", "[\"a\", 1]", "{\"a\":\"b\"}", "[\"a\"",
+                                        "[\"a\\u0000b\"]"};
+    struct sl_named_list nothing = {0};
+    (void)state;
+    for (int i = 0; i < SL_COUNT(texts); i++) {
+        struct sl_error err = {0};
+        struct sl_classes classes;
+        const struct sl_meta meta[] = {{"slimclr.format", "slimclr-checkpoint-1"},
+                                       {"conf", conf},
+                                       {"slimclr.classes", texts[i]}};
+        assert_int_equal(sl_tensor_file_write(&err, path, &device, &nothing, meta, 3),
+                         SL_OK);
+        struct sl_tensor_file *file = open_ok(path);
+        assert_int_equal(sl_checkpoint_classes(&err, file, &classes), SL_ERROR_RUN);
+        assert_non_null(strstr(err.text, "slimclr.classes"));
+        assert_int_equal(classes.n, 0);
+        sl_tensor_file_close(file);
+    }
 }
 
 /* Equal state and settings make equal bytes, whatever else differs. */
@@ -434,6 +516,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_names_of_classes),
+        cmocka_unit_test(test_names_too_long_are_left_out),
+        cmocka_unit_test(test_damaged_names_are_refused),
         cmocka_unit_test(test_same_state_same_bytes),
         cmocka_unit_test(test_misfits_are_refused_before_anything_is_written),
         cmocka_unit_test(test_extra_tensors_are_refused_when_exact),

@@ -64,7 +64,8 @@ static void write_file(void)
     add(&list, "bytes", bytes, SL_U8, 1, (const int64_t[]){5});
     add(&list, "labels", labels, SL_I32, 1, (const int64_t[]){3});
     add(&list, "step", step, SL_I64, 2, (const int64_t[]){2, 2});
-    if (sl_checkpoint_save(&err, path, &device, &list, "arch = resnet20\n") != SL_OK) {
+    if (sl_checkpoint_save(&err, path, &device, &list, "arch = resnet20\n", NULL) !=
+        SL_OK) {
         fail_msg("%s", err.text);
     }
     sl_named_finish(&list);
