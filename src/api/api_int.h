@@ -305,6 +305,15 @@ void api_model_close(struct api_model *model);
  * where indices are kept. */
 enum sl_status api_knn_check(struct sl_error *err, const struct sl_conf *conf,
                              const char *data);
+/* The view it is done on. */
+enum sl_status api_knn_view(struct sl_error *err, const struct api_settings *settings,
+                            struct sl_recipe *view);
+/* What it takes at its peak, in bytes, beside the data's files or indices, which are
+ * opened for it and closed again; of the model, device, net and type are looked at. */
+enum sl_status api_knn_plan_memory(struct sl_error *err, const struct sl_frozen *model,
+                                   const struct sl_conf *conf,
+                                   const struct sl_recipe *view, const char *data,
+                                   int n_workers, size_t *bytes);
 /* kNN at every width of `model` between the train and test part of `data`, decoded as the
  * settings of `conf` say. */
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,

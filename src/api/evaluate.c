@@ -483,6 +483,68 @@ enum sl_status api_knn_check(struct sl_error *err, const struct sl_conf *conf,
     return SL_OK;
 }
 
+/* Of kNN while training. */
+static struct sl_features_config knn_features(const struct sl_source *source,
+                                              const struct sl_recipe *view, int n_workers)
+{
+    return (struct sl_features_config){
+        .source = source, .recipe = *view, .batch = EVAL_BATCH, .n_workers = n_workers};
+}
+
+static struct sl_knn_config knn_config(const struct sl_source *bank)
+{
+    return (struct sl_knn_config){
+        .n_classes = sl_source_classes(bank), .k = 200, .temperature = 0.1};
+}
+
+enum sl_status api_knn_view(struct sl_error *err, const struct api_settings *settings,
+                            struct sl_recipe *view)
+{
+    const struct sl_recipe *recipe = &settings->recipe;
+    SL_TRY(sl_recipe_named(err, "eval", settings->resnet.image_size, recipe->mean,
+                           recipe->std, view));
+    view->channels = recipe->channels;
+    return SL_OK;
+}
+
+enum sl_status api_knn_plan_memory(struct sl_error *err, const struct sl_frozen *model,
+                                   const struct sl_conf *conf,
+                                   const struct sl_recipe *view, const char *data,
+                                   int n_workers, size_t *bytes)
+{
+    enum sl_status status = SL_OK;
+    struct sl_source *sources[2] = {NULL, NULL};
+    struct sl_features_memory memory[2];
+    struct sl_decode_options decode;
+    int widths[SL_WIDTHS_MAX];
+    int n = model->net->widths.n;
+    *bytes = 0;
+    SL_TRY(api_decode_options(err, conf, &decode));
+    for (int i = 0; i < n; i++) {
+        widths[i] = i;
+    }
+    for (int part = 0; part < 2; part++) {
+        SL_TRY_OUT(open_knn_part(err, conf, data,
+                                 part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &decode,
+                                 &sources[part]));
+        const struct sl_features_config config =
+            knn_features(sources[part], view, n_workers);
+        SL_TRY_OUT(
+            sl_features_plan_memory(err, model, &config, widths, n, &memory[part]));
+    }
+    /* The pass over the second part beside the first part's features, or the search. */
+    const struct sl_knn_config config = knn_config(sources[0]);
+    size_t features = memory[0].features + memory[1].features;
+    size_t search = sl_knn_plan_memory(
+        &config, sl_source_count(sources[0]), sl_source_count(sources[1]),
+        sl_net_channels(model->net, model->net->features, 0));
+    *bytes = features + (memory[1].pass > search ? memory[1].pass : search);
+out:
+    sl_source_close(sources[0]);
+    sl_source_close(sources[1]);
+    return status;
+}
+
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
                               const struct sl_conf *conf, const struct sl_recipe *view,
                               const char *data, int n_workers,
@@ -504,22 +566,15 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
         SL_TRY_OUT(open_knn_part(err, conf, data,
                                  part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &decode,
                                  &sources[part]));
+        const struct sl_features_config config =
+            knn_features(sources[part], view, n_workers);
         SL_TRY_OUT(
-            sl_features_compute(err, model,
-                                &(struct sl_features_config){.source = sources[part],
-                                                             .recipe = *view,
-                                                             .batch = EVAL_BATCH,
-                                                             .n_workers = n_workers},
-                                widths, n, features[part], &bad));
+            sl_features_compute(err, model, &config, widths, n, features[part], &bad));
     }
+    const struct sl_knn_config config = knn_config(sources[0]);
     for (int i = 0; i < n; i++) {
-        SL_TRY_OUT(sl_knn(err, model->device,
-                          &(struct sl_knn_config){
-                              .n_classes = sl_source_classes(sources[0]),
-                              .k = 200,
-                              .temperature = 0.1,
-                          },
-                          &features[0][i], &features[1][i], &scores[i], &used));
+        SL_TRY_OUT(sl_knn(err, model->device, &config, &features[0][i], &features[1][i],
+                          &scores[i], &used));
     }
 out:
     for (int part = 0; part < 2; part++) {

@@ -89,8 +89,28 @@ struct width_plan {
 struct memory_plan {
     struct sl_trainer_memory trainer;
     struct sl_loader_memory loader;
+    size_t judge; /* kNN while training, or 0 */
     size_t process, total;
 };
+
+static enum sl_status plan_judge(struct sl_error *err, const struct outline *outline,
+                                 size_t *bytes)
+{
+    const char *data = sl_conf_text(outline->conf, "eval-data");
+    struct sl_recipe view;
+    *bytes = 0;
+    if (data[0] == '\0') {
+        return SL_OK;
+    }
+    SL_TRY(api_knn_check(err, outline->conf, data));
+    SL_TRY(api_knn_view(err, &outline->settings, &view));
+    return api_knn_plan_memory(
+        err,
+        &(struct sl_frozen){.device = &outline->device,
+                            .net = outline->net,
+                            .type = outline->settings.trainer.type},
+        outline->conf, &view, data, outline->settings.workers, bytes);
+}
 
 static enum sl_status plan_memory(struct sl_error *err, const struct outline *outline,
                                   struct memory_plan *memory)
@@ -106,10 +126,12 @@ static enum sl_status plan_memory(struct sl_error *err, const struct outline *ou
         .n_workers = outline->settings.workers,
         .end_step = trainer->total_steps,
     });
+    SL_TRY(plan_judge(err, outline, &memory->judge));
     memory->process = (size_t)sl_peak_rss();
     memory->total = memory->trainer.params + memory->trainer.block +
                     memory->trainer.method + memory->trainer.measure +
-                    memory->loader.ring + memory->loader.workers + memory->process;
+                    memory->loader.ring + memory->loader.workers + memory->judge +
+                    memory->process;
     return SL_OK;
 }
 
@@ -181,6 +203,7 @@ static enum sl_status plan_json(struct sl_error *err, const struct outline *outl
         {"measure_bytes", memory->trainer.measure},
         {"loader_bytes", memory->loader.ring},
         {"workers_bytes", memory->loader.workers},
+        {"eval_bytes", memory->judge},
         {"process_bytes", memory->process},
         {"total_bytes", memory->total},
     };
@@ -236,6 +259,10 @@ static void plan_table(const struct outline *outline, const struct width_plan *r
                 "pictures, %d batches in turn: %s; %d loader workers: %s and what "
                 "their largest picture takes\n",
                 memory->loader.slots, a, outline->settings.workers, b);
+    if (memory->judge > 0) {
+        megabytes(a, sizeof a, memory->judge);
+        sl_text_add(text, "kNN of every width while training (--eval-data): %s\n", a);
+    }
     megabytes(a, sizeof a, memory->process);
     sl_text_add(text, "the program and its libraries%s: %s\n",
                 outline->source != NULL ? ", the data's files or index"

@@ -330,10 +330,7 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
         ((epoch_end && epoch % sl_conf_int(run->conf, "eval-every") == 0) || last);
     if (judged) {
         struct sl_recipe view;
-        SL_TRY(sl_recipe_named(err, "eval", run->settings.resnet.image_size,
-                               run->settings.recipe.mean, run->settings.recipe.std,
-                               &view));
-        view.channels = run->settings.recipe.channels;
+        SL_TRY(api_knn_view(err, &run->settings, &view));
         SL_TRY(
             api_knn_widths(err,
                            &(struct sl_frozen){.device = &run->device,

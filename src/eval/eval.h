@@ -58,6 +58,17 @@ enum sl_status sl_features_compute(struct sl_error *err, const struct sl_frozen 
                                    const struct sl_features_config *config,
                                    const int *widths, int n_widths,
                                    struct sl_features *features, int64_t *n_bad);
+/* What that takes, in bytes: while it goes, beside the features, which stay; a worker's
+ * largest picture is not known (sl_loader_plan_memory). Of the model only device, net and
+ * type are looked at. */
+struct sl_features_memory {
+    size_t pass, features;
+};
+enum sl_status sl_features_plan_memory(struct sl_error *err,
+                                       const struct sl_frozen *model,
+                                       const struct sl_features_config *config,
+                                       const int *widths, int n_widths,
+                                       struct sl_features_memory *memory);
 /* Pixels of the evaluation view in [0, 1] as features (raw-pixel baseline): 3 values a
  * pixel of a square of sl_raw_side(config->recipe.size). Larger views are shrunk by area
  * average: a baseline of whole photographs would take gigabytes and judge no better. */
@@ -116,6 +127,10 @@ enum sl_status sl_knn(struct sl_error *err, const struct sl_device *device,
                       const struct sl_knn_config *config, const struct sl_features *bank,
                       const struct sl_features *query, struct sl_score *score,
                       int *k_used);
+/* The bytes that it takes of a bank and queries that all have labels: k neighbours at
+ * most. */
+size_t sl_knn_plan_memory(const struct sl_knn_config *config, int64_t n_bank,
+                          int64_t n_query, int d);
 
 /* ---- linear probes (linear.c) ------------------------------------------------------ */
 

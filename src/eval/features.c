@@ -45,25 +45,29 @@ static enum sl_status make_features(struct sl_error *err, int64_t n, int d,
     return sl_heap_alloc(err, "feature ids", n, sizeof(int32_t), &features->ids);
 }
 
+static struct sl_loader_config loader_config(const struct sl_features_config *config)
+{
+    return (struct sl_loader_config){
+        .source = config->source,
+        .recipe = config->recipe,
+        .n_views = 1,
+        .batch = config->batch,
+        .n_workers = config->n_workers,
+        .seed = config->seed + EPOCH_STEP * config->epoch,
+        .sequential = true,
+        .bad_policy = SL_BAD_SKIP,
+        .max_bad = 1.0,
+        .subset = config->subset,
+        .n_subset = config->n_subset,
+    };
+}
+
 static enum sl_status open_loader(struct sl_error *err,
                                   const struct sl_features_config *config,
                                   struct sl_loader **loader)
 {
-    return sl_loader_create(err,
-                            &(struct sl_loader_config){
-                                .source = config->source,
-                                .recipe = config->recipe,
-                                .n_views = 1,
-                                .batch = config->batch,
-                                .n_workers = config->n_workers,
-                                .seed = config->seed + EPOCH_STEP * config->epoch,
-                                .sequential = true,
-                                .bad_policy = SL_BAD_SKIP,
-                                .max_bad = 1.0,
-                                .subset = config->subset,
-                                .n_subset = config->n_subset,
-                            },
-                            loader);
+    const struct sl_loader_config described = loader_config(config);
+    return sl_loader_create(err, &described, loader);
 }
 
 static int64_t count_of(const struct sl_features_config *config)
@@ -88,32 +92,43 @@ struct passes {
     int64_t picture; /* values of one */
 };
 
+static enum sl_status make_plan(struct sl_error *err, const struct sl_frozen *model,
+                                const struct sl_features_config *config, int width,
+                                struct sl_plan **plan)
+{
+    return sl_plan_create(
+        err,
+        &(struct sl_plan_config){
+            .net = model->net,
+            .device = model->device,
+            .width = width,
+            .batch = config->batch,
+            .role = SL_ROLE_INFER,
+            .groups = 1,
+            .output = config->head ? model->net->projection : model->net->features,
+            .type = model->type,
+        },
+        plan);
+}
+
+static int64_t picture_values(const struct sl_features_config *config)
+{
+    return (int64_t)config->recipe.size * config->recipe.size * config->recipe.channels;
+}
+
 static enum sl_status open_passes(struct sl_error *err, const struct sl_frozen *model,
                                   const struct sl_features_config *config,
                                   const int *widths, int n_widths, struct passes *passes)
 {
     const struct sl_device *device = model->device;
-    int64_t side = config->recipe.size;
     for (int i = 0; i < n_widths; i++) {
-        SL_TRY(sl_plan_create(
-            err,
-            &(struct sl_plan_config){
-                .net = model->net,
-                .device = device,
-                .width = widths[i],
-                .batch = config->batch,
-                .role = SL_ROLE_INFER,
-                .groups = 1,
-                .output = config->head ? model->net->projection : model->net->features,
-                .type = model->type,
-            },
-            &passes->plan[i]));
+        SL_TRY(make_plan(err, model, config, widths[i], &passes->plan[i]));
         SL_TRY(device->table->alloc(err, device->state, "evaluation",
                                     sl_plan_bytes(passes->plan[i]), &passes->block[i]));
         sl_plan_attach(passes->plan[i], passes->block[i]);
         sl_exec_refresh(passes->plan[i], model->params);
     }
-    passes->picture = side * side * config->recipe.channels;
+    passes->picture = picture_values(config);
     return device->table->alloc(
         err, device->state, "pictures",
         (size_t)(passes->picture * config->batch * sl_dtype_bytes(model->type)),
@@ -194,6 +209,30 @@ out:
         sl_features_finish(&features[i]);
     }
     return status;
+}
+
+enum sl_status sl_features_plan_memory(struct sl_error *err,
+                                       const struct sl_frozen *model,
+                                       const struct sl_features_config *config,
+                                       const int *widths, int n_widths,
+                                       struct sl_features_memory *memory)
+{
+    const struct sl_loader_config described = loader_config(config);
+    struct sl_loader_memory loader = sl_loader_plan_memory(&described);
+    size_t n = (size_t)count_of(config);
+    *memory = (struct sl_features_memory){
+        .pass = loader.ring + loader.workers +
+                (size_t)(picture_values(config) * config->batch *
+                         sl_dtype_bytes(model->type))};
+    for (int i = 0; i < n_widths; i++) {
+        struct sl_plan *plan = NULL;
+        SL_TRY(make_plan(err, model, config, widths[i], &plan));
+        size_t d = (size_t)sl_plan_output_channels(plan);
+        memory->pass += sl_plan_bytes(plan);
+        memory->features += n * (d * sizeof(float) + 2 * sizeof(int32_t));
+        sl_plan_destroy(plan);
+    }
+    return SL_OK;
 }
 
 /* ---- raw pixels -------------------------------------------------------------------- */

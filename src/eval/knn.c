@@ -300,3 +300,14 @@ out:
     sl_heap_free(search.votes);
     return status;
 }
+
+size_t sl_knn_plan_memory(const struct sl_knn_config *config, int64_t n_bank,
+                          int64_t n_query, int d)
+{
+    size_t rows = (size_t)(n_bank + n_query) *
+                  ((size_t)d * sizeof(float) + sizeof(int32_t)); /* normalised */
+    size_t blocks = (size_t)2 * QUERY_BLOCK * BANK_BLOCK * sizeof(float);
+    size_t places =
+        (size_t)QUERY_BLOCK * (size_t)config->k * (sizeof(float) + sizeof(int32_t));
+    return rows + blocks + places + (size_t)config->n_classes * sizeof(double);
+}

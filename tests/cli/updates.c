@@ -111,6 +111,44 @@ static void test_planned_measure(void **state)
     assert_null(strstr(plan->out, "--grad-diag"));
 }
 
+static double planned(const char *data, const char *key)
+{
+    json_t *plan = cli_json(RUN("plan", CLI_DATA, "--json", "-a", "resnet8-b16", "-w",
+                                "1,0.5", "-b", "32", "--eval-data", data));
+    double bytes = json_number_value(json_object_get(plan, key));
+    json_decref(plan);
+    return bytes;
+}
+
+/* kNN while training counts, and its pictures' features as many times as there are
+ * widths: 64 and 32 floats, a label and a number at each. */
+static void test_planned_judging(void **state)
+{
+    (void)state;
+    double few = planned("synthetic:size=16,n=1000,test=100", "eval_bytes");
+    double many = planned("synthetic:size=16,n=3000,test=100", "eval_bytes");
+    assert_true(few > 1e6 && many - few == 2000.0 * ((64 + 32) * 4 + 2 * 2 * 4));
+    assert_true(planned("", "eval_bytes") == 0.0);
+    double total = 0.0;
+    json_t *plan = cli_json(RUN("plan", "--json", "-a", "resnet8-b16", "-w", "1,0.5",
+                                "--image-size", "16", "--eval-data", CLI_DATA));
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(plan, key, value)
+    {
+        bool is_part = strstr(key, "_bytes") != NULL && strcmp(key, "total_bytes") != 0;
+        total += is_part ? json_number_value(value) : 0.0;
+    }
+    assert_true(total == json_number_value(json_object_get(plan, "total_bytes")));
+    json_decref(plan);
+    cli_expect_refused(
+        RUN("plan", "-a", "resnet8-b16", "-w", "1,0.5", "--eval-data", "gone"), 3,
+        "gone");
+    const struct cli_result *text = RUN("plan", "-a", "resnet8-b16", "-w", "1,0.5",
+                                        "--image-size", "16", "--eval-data", CLI_DATA);
+    assert_non_null(strstr(text->out, "while training (--eval-data): "));
+}
+
 /* A second slot is four bytes more of each parameter. */
 static void test_planned_memory(void **state)
 {
@@ -195,6 +233,7 @@ int main(void)
         cmocka_unit_test_setup(test_defaults, fresh),
         cmocka_unit_test(test_planned_memory),
         cmocka_unit_test(test_planned_measure),
+        cmocka_unit_test(test_planned_judging),
         cmocka_unit_test_setup(test_schedules, fresh),
         cmocka_unit_test_setup(test_contradictions, fresh),
     };
