@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A team of threads, see cpu_team_int.h. One atomic word, the ticket, holds the number of
- * the piece of work and that of the next part of it. A part is taken by adding one to the
- * ticket as it was seen, so that a thread that comes late fails to take anything. Whoever
- * has taken a part holds the piece open: only then does it read what the work is. Threads
- * without anything to do look for it a short time, because the next piece mostly comes at
- * once and waking somebody takes longer than most pieces; then they sleep.
+ * A team of threads, see cpu_team_int.h. Pieces of work have numbers, and every part
+ * remembers the piece it was last taken for. It is taken by moving that from the piece
+ * before to this one, so that a thread that comes late fails to take anything. Whoever
+ * has taken a part holds the piece open: only then does it read what the work is.
+ *
+ * Thread i begins with part i, so that what a part wrote in one piece is mostly still in
+ * its core's cache when the same part reads it in the next; then it helps the others.
+ *
+ * Threads without anything to do look for it a short time, because the next piece mostly
+ * comes at once and waking somebody takes longer than most pieces; then they sleep.
  */
 #include "backend/cpu_team_int.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-
-/* Bits of the ticket that hold the next part. */
-enum { PART_BITS = 16, PART_MASK = (1 << PART_BITS) - 1 };
 
 /* Seconds that a thread looks for something to do before it sleeps, and how many looks go
  * by from one glance at the clock to the next. */
@@ -23,26 +24,36 @@ enum { LOOKS = 32 };
 
 enum { LINE = 64 }; /* bytes that cores hand to each other */
 
+struct sl_cpu_team;
+
+struct worker {
+    struct sl_cpu_team *team;
+    int first; /* the part it begins with */
+    pthread_t thread;
+};
+
 struct sl_cpu_team {
     int parts;
     bool spins; /* each thread can have a core to itself */
     int n_started;
-    pthread_t *workers; /* (parts - 1) */
+    struct worker *workers; /* (parts - 1) */
     pthread_mutex_t lock;
     pthread_cond_t begun; /* workers sleep until there are parts or the end */
     pthread_cond_t ended; /* the caller sleeps until all parts are done */
-    bool has_lock, has_begun, has_ended;
+    bool made_lock, made_begun, made_ended;
     bool stopping; /* under the lock */
     /* The piece of work: written by the caller between two of them, read by those who
      * have taken a part. */
     void (*work)(const void *context, int part);
     const void *context;
     /* Whether a worker, or the caller, may be asleep. Set before the last look at the
-     * ticket or at the parts done, and asked after these changed. */
+     * piece or at the parts done, and asked after these changed. */
     _Alignas(LINE) atomic_bool workers_sleep;
     atomic_bool caller_sleeps;
-    _Alignas(LINE) atomic_uint_least64_t ticket;
+    _Alignas(LINE) atomic_uint_least64_t piece; /* the number of the last one begun */
     _Alignas(LINE) atomic_int n_done;
+    _Alignas(LINE) atomic_uint_least64_t *taken_for; /* (parts) the piece it was last
+                                                        taken for */
 };
 
 /* ---- looking and sleeping ---------------------------------------------------------- */
@@ -59,32 +70,31 @@ static void relax(void)
 }
 #endif
 
-static int part_of(uint64_t ticket)
+/* What a thread waits for: a piece after `known`, or that all parts of the last one are
+ * done. */
+typedef bool (*come_fn)(const struct sl_cpu_team *team, uint64_t known);
+
+static bool has_begun(const struct sl_cpu_team *team, uint64_t known)
 {
-    return (int)(ticket & PART_MASK);
+    return atomic_load(&team->piece) != known;
 }
 
-static bool has_parts(struct sl_cpu_team *team)
-{
-    return part_of(atomic_load(&team->ticket)) < team->parts;
-}
-
-static bool all_done(struct sl_cpu_team *team)
+static bool has_ended(const struct sl_cpu_team *team, uint64_t known SL_UNUSED)
 {
     return atomic_load(&team->n_done) == team->parts;
 }
 
 /* Looks for a short time; whether it has come. Measured in time, not in looks: a thread
  * that lost its core meanwhile has waited long enough. */
-static bool look_for(struct sl_cpu_team *team, bool (*has_come)(struct sl_cpu_team *))
+static bool look_for(const struct sl_cpu_team *team, come_fn has_come, uint64_t known)
 {
     if (!team->spins) {
-        return has_come(team);
+        return has_come(team, known);
     }
     const double end = sl_clock() + spin_s;
     do {
         for (int i = 0; i < LOOKS; i++) {
-            if (has_come(team)) {
+            if (has_come(team, known)) {
                 return true;
             }
             relax();
@@ -93,7 +103,7 @@ static bool look_for(struct sl_cpu_team *team, bool (*has_come)(struct sl_cpu_te
     return false;
 }
 
-/* The caller, after the ticket changed. */
+/* The caller, after a piece began. */
 static void wake_workers(struct sl_cpu_team *team)
 {
     if (atomic_load(&team->workers_sleep)) {
@@ -114,16 +124,16 @@ static void wake_caller(struct sl_cpu_team *team)
     }
 }
 
-/* Until there are parts; false: the team is being destroyed. */
-static bool wait_for_parts(struct sl_cpu_team *team)
+/* Until a piece after `known` has begun; false: the team is being destroyed. */
+static bool wait_for_piece(struct sl_cpu_team *team, uint64_t known)
 {
-    if (look_for(team, has_parts)) {
+    if (look_for(team, has_begun, known)) {
         return true;
     }
     pthread_mutex_lock(&team->lock);
     for (;;) {
         atomic_store(&team->workers_sleep, true);
-        if (team->stopping || has_parts(team)) {
+        if (team->stopping || has_begun(team, known)) {
             break;
         }
         pthread_cond_wait(&team->begun, &team->lock);
@@ -135,12 +145,12 @@ static bool wait_for_parts(struct sl_cpu_team *team)
 
 static void wait_for_end(struct sl_cpu_team *team)
 {
-    if (look_for(team, all_done)) {
+    if (look_for(team, has_ended, 0)) {
         return;
     }
     pthread_mutex_lock(&team->lock);
     atomic_store(&team->caller_sleeps, true);
-    while (!all_done(team)) {
+    while (!has_ended(team, 0)) {
         pthread_cond_wait(&team->ended, &team->lock);
     }
     atomic_store(&team->caller_sleeps, false);
@@ -149,21 +159,22 @@ static void wait_for_end(struct sl_cpu_team *team)
 
 /* ---- parts ------------------------------------------------------------------------- */
 
-/* The next part, or -1 when all are taken. */
-static int take_part(struct sl_cpu_team *team)
+/* Whether the part is this thread's in this piece. */
+static bool take_part(struct sl_cpu_team *team, uint64_t piece, int part)
 {
-    uint64_t seen = atomic_load(&team->ticket);
-    while (part_of(seen) < team->parts) {
-        if (atomic_compare_exchange_weak(&team->ticket, &seen, seen + 1)) {
-            return part_of(seen);
-        }
-    }
-    return -1;
+    uint64_t before = piece - 1;
+    return atomic_load(&team->taken_for[part]) == before &&
+           atomic_compare_exchange_strong(&team->taken_for[part], &before, piece);
 }
 
-static void do_parts(struct sl_cpu_team *team)
+/* All parts that nobody else takes, from the thread's first one on. */
+static void do_parts(struct sl_cpu_team *team, uint64_t piece, int first)
 {
-    for (int part = take_part(team); part >= 0; part = take_part(team)) {
+    for (int i = 0; i < team->parts; i++) {
+        const int part = first + i < team->parts ? first + i : first + i - team->parts;
+        if (!take_part(team, piece, part)) {
+            continue;
+        }
         team->work(team->context, part);
         /* From here on the piece may be over. */
         if (atomic_fetch_add(&team->n_done, 1) + 1 == team->parts) {
@@ -174,9 +185,11 @@ static void do_parts(struct sl_cpu_team *team)
 
 static void *serve(void *argument)
 {
-    struct sl_cpu_team *team = argument;
-    while (wait_for_parts(team)) {
-        do_parts(team);
+    const struct worker *worker = argument;
+    uint64_t piece = 0;
+    while (wait_for_piece(worker->team, piece)) {
+        piece = atomic_load(&worker->team->piece);
+        do_parts(worker->team, piece, worker->first);
     }
     return NULL;
 }
@@ -191,10 +204,10 @@ void sl_cpu_team_run(struct sl_cpu_team *team,
     team->work = work;
     team->context = context;
     atomic_store(&team->n_done, 0);
-    const uint64_t last = atomic_load(&team->ticket) >> PART_BITS;
-    atomic_store(&team->ticket, (last + 1) << PART_BITS);
+    const uint64_t piece = atomic_load(&team->piece) + 1;
+    atomic_store(&team->piece, piece);
     wake_workers(team);
-    do_parts(team);
+    do_parts(team, piece, 0);
     wait_for_end(team);
 }
 
@@ -208,8 +221,10 @@ static enum sl_status start_workers(struct sl_error *err, struct sl_cpu_team *te
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (team->n_started < team->parts - 1) {
-        const int code =
-            pthread_create(&team->workers[team->n_started], NULL, serve, team);
+        struct worker *worker = &team->workers[team->n_started];
+        worker->team = team;
+        worker->first = team->n_started + 1;
+        const int code = pthread_create(&worker->thread, NULL, serve, worker);
         if (code != 0) {
             status = SL_FAIL(err, SL_ERROR_RUN,
                              "thread %d of %d of the cpu backend could not be started "
@@ -235,14 +250,16 @@ enum sl_status sl_cpu_team_create(struct sl_error *err, int threads,
     made->spins = threads <= sl_cpu_count();
     atomic_init(&made->workers_sleep, false);
     atomic_init(&made->caller_sleeps, false);
-    atomic_init(&made->ticket, (uint64_t)threads); /* no part is left */
+    atomic_init(&made->piece, 0);
     atomic_init(&made->n_done, threads);
     SL_TRY_OUT(sl_heap_alloc(err, "the cpu backend's threads", threads,
                              sizeof(*made->workers), &made->workers));
-    made->has_lock = pthread_mutex_init(&made->lock, NULL) == 0;
-    made->has_begun = pthread_cond_init(&made->begun, NULL) == 0;
-    made->has_ended = pthread_cond_init(&made->ended, NULL) == 0;
-    if (!made->has_lock || !made->has_begun || !made->has_ended) {
+    SL_TRY_OUT(sl_heap_alloc(err, "the cpu backend's threads", threads,
+                             sizeof(*made->taken_for), &made->taken_for));
+    made->made_lock = pthread_mutex_init(&made->lock, NULL) == 0;
+    made->made_begun = pthread_cond_init(&made->begun, NULL) == 0;
+    made->made_ended = pthread_cond_init(&made->ended, NULL) == 0;
+    if (!made->made_lock || !made->made_begun || !made->made_ended) {
         status = SL_FAIL(err, SL_ERROR_RUN,
                          "the cpu backend's threads: the lock could not be made");
         goto out;
@@ -266,18 +283,19 @@ void sl_cpu_team_destroy(struct sl_cpu_team *team)
         pthread_cond_broadcast(&team->begun);
         pthread_mutex_unlock(&team->lock);
         for (int i = 0; i < team->n_started; i++) {
-            pthread_join(team->workers[i], NULL);
+            pthread_join(team->workers[i].thread, NULL);
         }
     }
-    if (team->has_ended) {
+    if (team->made_ended) {
         pthread_cond_destroy(&team->ended);
     }
-    if (team->has_begun) {
+    if (team->made_begun) {
         pthread_cond_destroy(&team->begun);
     }
-    if (team->has_lock) {
+    if (team->made_lock) {
         pthread_mutex_destroy(&team->lock);
     }
+    sl_heap_free(team->taken_for);
     sl_heap_free(team->workers);
     sl_heap_free(team);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A team of threads that share the parts of one piece of work after another; it knows
- * nothing of the rest of the backend. Parts go to whoever comes first, the calling thread
- * included, and nobody waits for a thread that has taken none: on a machine that is busy
- * with something else the caller does all of them itself. Results must therefore depend
- * on the part's number alone, never on who does it.
+ * nothing of the rest of the backend. Part i is thread i's, the calling thread's among
+ * them, unless another comes first, and nobody waits for a thread that has taken none: on
+ * a machine that is busy with something else the caller does all of them itself. Results
+ * must therefore depend on the part's number alone, never on who does it.
  */
 #ifndef SRC_BACKEND_CPU_TEAM_INT_H
 #define SRC_BACKEND_CPU_TEAM_INT_H
