@@ -4,10 +4,12 @@
  * Each part computes its own pictures with primitives of its own, so that the library
  * never waits for a thread.
  * Packed weights hold forward's layout and, when backward-data wants another one, that as
- * well; a packed gradient has the layout of backward-weights. A slice of a master goes
- * through dense memory (out, in, kernel, kernel) of the state's, so that all reorders are
- * made in prepare whatever the strides of the master are.
+ * well; a packed gradient has the layout of backward-weights, whose sums are our own
+ * where channels fill vectors of sixteen (cpu_conv_weights_int.h). A slice of a master
+ * goes through dense memory (out, in, kernel, kernel) of the state's, so that all
+ * reorders are made in prepare whatever the strides of the master are.
  */
+#include "backend/cpu_conv_weights_int.h"
 #include "backend/cpu_int.h"
 
 /* A part's primitives: the library computes some of the pictures in one thread. A part
@@ -20,6 +22,8 @@ struct sl_cpu_conv_op {
     int n_parts;            /* as many as threads */
     struct conv_part *part; /* (n_parts) */
     int n_sums;             /* parts that the gradient of the weights is made of */
+    bool own_weights;       /* their gradient is summed by `weights`, not by primitives */
+    struct sl_conv_weights weights;
     struct sl_cpu_primitive pack_forward, pack_data, unpack;
     bool two_layouts;   /* backward-data's weights stand at data_offset of packed */
     size_t data_offset; /* 0 when it reads forward's */
@@ -105,21 +109,39 @@ static enum sl_status prepare_data(struct sl_error *err, struct sl_cpu_state *st
     return SL_OK;
 }
 
+/* How the gradient of the weights is laid out, and what makes it. */
+static enum sl_status prepare_sums(struct sl_error *err, struct sl_cpu_state *state,
+                                   struct sl_prepared *op, size_t *bytes)
+{
+    const struct sl_op_desc *d = &op->desc;
+    struct sl_cpu_conv_op *conv = op->conv;
+    conv->own_weights = sl_cpu_conv_weights_suits(state, d);
+    if (conv->own_weights) {
+        conv->weights = sl_conv_weights_of(d->src_h, d->src_w, d->src_c, d->dst_h,
+                                           d->dst_w, d->dst_c, d->stride);
+        conv->room = larger(conv->room, conv->weights.room);
+        *bytes = (size_t)conv->weights.values * sizeof(float);
+        return SL_OK;
+    }
+    struct sl_cpu_layout layout;
+    SL_TRY(make_parts(err, state, op, SL_CPU_BACKWARD_WEIGHTS, conv->n_sums, &layout));
+    SL_TRY(sl_cpu_reorder_make(err, state, d, &layout, true, &conv->unpack));
+    *bytes = layout.bytes;
+    return SL_OK;
+}
+
 static enum sl_status prepare_weights(struct sl_error *err, struct sl_cpu_state *state,
                                       struct sl_prepared *op, struct sl_op_sizes *sizes)
 {
     struct sl_cpu_conv_op *conv = op->conv;
-    struct sl_cpu_layout layout;
     const size_t fit = sums_most / ((size_t)slice_count(&op->desc) * sizeof(float)) + 1;
     conv->n_sums = (size_t)conv->n_parts < fit ? conv->n_parts : (int)fit;
     if (conv->n_sums > op->desc.n) {
         conv->n_sums = op->desc.n; /* none is without pictures */
     }
-    SL_TRY(make_parts(err, state, op, SL_CPU_BACKWARD_WEIGHTS, conv->n_sums, &layout));
-    SL_TRY(sl_cpu_reorder_make(err, state, &op->desc, &layout, true, &conv->unpack));
-    sizes->packed_diff = layout.bytes;
-    conv->sum_values = (int64_t)(layout.bytes / sizeof(float));
-    conv->sum_bytes = sl_cpu_round(layout.bytes);
+    SL_TRY(prepare_sums(err, state, op, &sizes->packed_diff));
+    conv->sum_values = (int64_t)(sizes->packed_diff / sizeof(float));
+    conv->sum_bytes = sl_cpu_round(sizes->packed_diff);
     return SL_OK;
 }
 
@@ -272,11 +294,17 @@ static void weights_parts(const void *context, struct sl_cpu_range range,
     const struct sl_op_desc *d = &call->op->desc;
     struct sl_cpu_conv_op *conv = call->op->conv;
     for (int i = (int)range.begin; i < (int)range.end; i++) {
-        const int64_t first = sl_cpu_part(d->n, conv->n_sums, i).begin;
-        const void *operands[] = {src_at(d, call->args->src, first),
-                                  dst_at(d, call->args->diff_dst, first),
-                                  sum_at(call, i)};
-        sl_cpu_run(&conv->part[i].backward_weights, operands, room_at(call, i));
+        const struct sl_cpu_range pictures = sl_cpu_part(d->n, conv->n_sums, i);
+        const void *src = src_at(d, call->args->src, pictures.begin);
+        const void *diff_dst = dst_at(d, call->args->diff_dst, pictures.begin);
+        if (conv->own_weights) {
+            sl_conv_weights_sum(&conv->weights, src, diff_dst,
+                                pictures.end - pictures.begin, room_at(call, i),
+                                sum_at(call, i));
+        } else {
+            const void *operands[] = {src, diff_dst, sum_at(call, i)};
+            sl_cpu_run(&conv->part[i].backward_weights, operands, room_at(call, i));
+        }
     }
 }
 
@@ -333,11 +361,43 @@ static void conv_pack(struct sl_cpu_state *state, struct sl_prepared *op,
     sl_cpu_split(state, call.conv->two_layouts ? 2 : 1, pack_layouts, &call);
 }
 
+struct unpack_call {
+    const struct sl_conv_weights *weights;
+    const float *packed;
+    float *dense;
+};
+
+/* Our own sums (out / 16, 3, 3, in, 16) -> dense, output channels of a range.
+ */
+static void unpack_own(const void *context, struct sl_cpu_range out, int part SL_UNUSED)
+{
+    enum { LANES = SL_CONV_WEIGHTS_LANES, KERNEL = SL_CONV_WEIGHTS_KERNEL };
+    const struct unpack_call *call = context;
+    const int64_t in = call->weights->src_c;
+    const int64_t taps = (int64_t)KERNEL * KERNEL;
+    for (int64_t o = out.begin; o < out.end; o++) {
+        const float *from = call->packed + o / LANES * taps * in * LANES + o % LANES;
+        float *to = call->dense + o * in * taps;
+        for (int64_t i = 0; i < in; i++) {
+            for (int64_t tap = 0; tap < taps; tap++) {
+                to[i * taps + tap] = from[(tap * in + i) * LANES];
+            }
+        }
+    }
+}
+
 static double conv_unpack_add(struct sl_cpu_state *state, struct sl_prepared *op,
                               const void *packed_diff, const struct sl_slice *master)
 {
-    const void *operands[] = {packed_diff, state->staging};
-    sl_cpu_run(&op->conv->unpack, operands, NULL);
+    if (op->conv->own_weights) {
+        const struct unpack_call call = {.weights = &op->conv->weights,
+                                         .packed = packed_diff,
+                                         .dense = state->staging};
+        sl_cpu_split(state, master->out, unpack_own, &call);
+    } else {
+        const void *operands[] = {packed_diff, state->staging};
+        sl_cpu_run(&op->conv->unpack, operands, NULL);
+    }
     return sl_cpu_scatter(state, master, state->staging,
                           (int64_t)master->in * master->kernel * master->kernel);
 }

@@ -66,7 +66,10 @@ struct sl_prepared {
     struct sl_cpu_tile tile;             /* SL_OP_NORM */
 };
 
-/* Whether these compute a convolution faster than the library. */
+/* Whether these compute a convolution, or the gradient of its weights, faster than the
+ * library. */
+bool sl_cpu_conv_weights_suits(const struct sl_cpu_state *state,
+                               const struct sl_op_desc *desc);
 bool sl_cpu_planar_suits(const struct sl_cpu_state *state, const struct sl_op_desc *desc);
 bool sl_cpu_pointwise_suits(const struct sl_cpu_state *state,
                             const struct sl_op_desc *desc);
