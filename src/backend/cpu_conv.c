@@ -5,7 +5,7 @@
  * never waits for a thread.
  * Packed weights hold forward's layout and, when backward-data wants another one, that as
  * well; a packed gradient has the layout of backward-weights, whose sums are our own
- * where channels fill vectors of sixteen (cpu_conv_weights_int.h). A slice of a master
+ * in most strided 3x3 convolutions (cpu_conv_weights_int.h). A slice of a master
  * goes through dense memory (out, in, kernel, kernel) of the state's, so that all
  * reorders are made in prepare whatever the strides of the master are.
  */
@@ -118,7 +118,7 @@ static enum sl_status prepare_sums(struct sl_error *err, struct sl_cpu_state *st
     conv->own_weights = sl_cpu_conv_weights_suits(state, d);
     if (conv->own_weights) {
         conv->weights = sl_conv_weights_of(d->src_h, d->src_w, d->src_c, d->dst_h,
-                                           d->dst_w, d->dst_c, d->stride);
+                                           d->dst_w, d->dst_c);
         conv->room = larger(conv->room, conv->weights.room);
         *bytes = (size_t)conv->weights.values * sizeof(float);
         return SL_OK;

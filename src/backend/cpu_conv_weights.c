@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which gradients of convolutions' weights are summed by our own loops
- * (cpu_conv_weights_int.h), and how much they work on at a time. The library sums
- * pictures of sixteen channels at two thirds of the machine's speed, and those of strided
- * convolutions at a half.
+ * (cpu_conv_weights_int.h), and how much they work on at a time. The library sums those
+ * of strided convolutions at half to two thirds of the machine's speed.
  */
 #include "backend/cpu_conv_weights_int.h"
 
@@ -12,6 +11,7 @@
 enum {
     LANES = SL_CONV_WEIGHTS_LANES,
     KERNEL = SL_CONV_WEIGHTS_KERNEL,
+    STRIDE = SL_CONV_WEIGHTS_STRIDE,
     PAIR = 2 * LANES, /* values of a pair of pixels */
     /* Bytes of pairs at a time, which come from a core's own cache again and again. */
     BAND_BYTES = 320 * 1024
@@ -21,7 +21,7 @@ bool sl_cpu_conv_weights_suits(const struct sl_cpu_state *state,
                                const struct sl_op_desc *d)
 {
     return state->has_bf16 && d->type == SL_BF16 && d->kernel == KERNEL &&
-           d->stride <= 2 && d->pad == 1 && d->src_c % LANES == 0 &&
+           d->stride == STRIDE && d->pad == 1 && d->src_c % LANES == 0 &&
            d->dst_c % LANES == 0;
 }
 
@@ -30,7 +30,7 @@ static void take(struct sl_conv_weights *w, int rows, int pictures)
 {
     w->rows = rows;
     w->pictures = pictures;
-    w->src_rows = (rows - 1) * w->stride + KERNEL;
+    w->src_rows = (rows - 1) * STRIDE + KERNEL;
     w->src_lanes = pictures * w->src_rows * w->src_row;
     w->dst_lanes = pictures * rows * w->dst_row;
     const int64_t values =
@@ -39,7 +39,7 @@ static void take(struct sl_conv_weights *w, int rows, int pictures)
 }
 
 struct sl_conv_weights sl_conv_weights_of(int src_h, int src_w, int src_c, int dst_h,
-                                          int dst_w, int dst_c, int stride)
+                                          int dst_w, int dst_c)
 {
     struct sl_conv_weights w = {
         .src_h = src_h,
@@ -48,20 +48,11 @@ struct sl_conv_weights sl_conv_weights_of(int src_h, int src_w, int src_c, int d
         .dst_h = dst_h,
         .dst_w = dst_w,
         .dst_c = dst_c,
-        .stride = stride,
         .pairs = (dst_w + 1) / 2,
         .values = (int64_t)dst_c * KERNEL * KERNEL * src_c,
     };
-    /* Under stride 1 the third column's pairs are the first one's, one further. */
-    w.rows_made = stride == 1 ? 2 : KERNEL;
-    for (int k = 0; k < KERNEL; k++) {
-        const int row = k % w.rows_made;
-        if (k < w.rows_made) {
-            w.start[row] = k - 1;
-        }
-        w.column[k] = row * (w.pairs + 1) + k / w.rows_made;
-    }
-    w.src_row = (int64_t)w.rows_made * (w.pairs + 1) * PAIR;
+    /* A source row becomes a row of pairs for each column of the kernel. */
+    w.src_row = (int64_t)KERNEL * w.pairs * PAIR;
     w.dst_row = (int64_t)w.pairs * PAIR;
     take(&w, 1, 1);
     while (w.rows < dst_h && w.room < BAND_BYTES) {

@@ -12,7 +12,8 @@ enum {
     LANES = SL_CONV_WEIGHTS_LANES,
     PAIR = 2 * LANES, /* values of a pair of pixels */
     CHANNELS = 8,     /* of the source in a block of sums */
-    KERNEL = SL_CONV_WEIGHTS_KERNEL
+    KERNEL = SL_CONV_WEIGHTS_KERNEL,
+    STRIDE = SL_CONV_WEIGHTS_STRIDE
 };
 
 /* ---- pairs ------------------------------------------------------------------------- */
@@ -53,10 +54,10 @@ static bool is_inside(const struct sl_conv_weights *w, int src_row)
 
 static void pair_src(const struct sl_conv_weights *w, const struct band *band)
 {
-    const int used = (band->rows - 1) * w->stride + KERNEL;
+    const int used = (band->rows - 1) * STRIDE + KERNEL;
     for (int picture = 0; picture < band->pictures; picture++) {
         for (int i = 0; i < used; i++) {
-            const int src_row = band->row * w->stride - 1 + i;
+            const int src_row = band->row * STRIDE - 1 + i;
             if (!is_inside(w, src_row)) {
                 continue; /* no block reads it */
             }
@@ -64,10 +65,9 @@ static void pair_src(const struct sl_conv_weights *w, const struct band *band)
                 band->src + ((int64_t)picture * w->src_h + src_row) * w->src_w * w->src_c;
             uint16_t *to = band->x + ((int64_t)picture * w->src_rows + i) * w->src_row;
             for (int c = 0; c < w->src_c / LANES; c++) {
-                for (int k = 0; k < w->rows_made; k++) {
-                    pair_row(row + c * LANES, w->src_w, w->src_c, w->start[k], w->stride,
-                             w->pairs + 1,
-                             to + c * w->src_lanes + (int64_t)k * (w->pairs + 1) * PAIR);
+                for (int k = 0; k < KERNEL; k++) {
+                    pair_row(row + c * LANES, w->src_w, w->src_c, k - 1, STRIDE, w->pairs,
+                             to + c * w->src_lanes + (int64_t)k * w->pairs * PAIR);
                 }
             }
         }
@@ -111,8 +111,8 @@ static void sum_block(const struct sl_conv_weights *w, const struct band *band,
     }
     for (int picture = 0; picture < band->pictures; picture++) {
         for (int row = 0; row < band->rows; row++) {
-            const int at = row * w->stride + kernel_row;
-            if (!is_inside(w, band->row * w->stride - 1 + at)) {
+            const int at = row * STRIDE + kernel_row;
+            if (!is_inside(w, band->row * STRIDE - 1 + at)) {
                 continue;
             }
             const uint16_t *pairs =
@@ -121,7 +121,7 @@ static void sum_block(const struct sl_conv_weights *w, const struct band *band,
             const uint16_t *from[KERNEL];
             SL_UNROLL
             for (int k = 0; k < KERNEL; k++) {
-                from[k] = pairs + (int64_t)w->column[k] * PAIR;
+                from[k] = pairs + (int64_t)k * w->pairs * PAIR;
             }
             for (int64_t j = 0; j < (int64_t)w->pairs * PAIR; j += PAIR) {
                 const __m512bh pixel = (__m512bh)_mm512_loadu_si512(pixels + j);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the cpu backend: the gradient of a 3x3 convolution's weights from bfloat16
- * maps whose channels fill vectors of sixteen, by hand for x86-64 with AVX-512 BF16.
+ * Private to the cpu backend: the gradient of the weights of a 3x3 convolution with
+ * stride 2, from bfloat16 maps whose channels fill vectors of sixteen, by hand for x86-64
+ * with AVX-512 BF16.
  *
  * The sum runs over pixels, and the machine multiplies pairs of what is summed over. So
  * rows of pixels become rows of pairs: of the result's gradient, two neighbours; of the
@@ -14,17 +15,15 @@
 
 #include "base/base.h"
 
-enum { SL_CONV_WEIGHTS_LANES = 16, SL_CONV_WEIGHTS_KERNEL = 3 };
+enum {
+    SL_CONV_WEIGHTS_LANES = 16,
+    SL_CONV_WEIGHTS_KERNEL = 3,
+    SL_CONV_WEIGHTS_STRIDE = 2
+};
 
 struct sl_conv_weights {
     int src_h, src_w, src_c, dst_h, dst_w, dst_c;
-    int stride;
     int pairs; /* of a row of the result */
-    /* Rows of pairs that a source row becomes, each one longer than `pairs`; the first
-     * pixel of pair 0 in each, and where a kernel's column finds its pair 0, in pairs. */
-    int rows_made;
-    int start[SL_CONV_WEIGHTS_KERNEL];
-    int column[SL_CONV_WEIGHTS_KERNEL];
     /* What is worked on at a time: some rows of the result of one picture, or all of some
      * pictures; and the source rows under `rows`. */
     int rows, pictures, src_rows;
@@ -34,9 +33,9 @@ struct sl_conv_weights {
     size_t room;    /* bytes that a thread works in */
 };
 
-/* cpu_conv_weights.c; stride is 1 or 2, and the picture is padded by one pixel. */
+/* cpu_conv_weights.c; the picture is padded by one pixel. */
 struct sl_conv_weights sl_conv_weights_of(int src_h, int src_w, int src_c, int dst_h,
-                                          int dst_w, int dst_c, int stride);
+                                          int dst_w, int dst_c);
 
 /* sums = the gradient over `pictures` pictures. src (pictures, src_h, src_w, src_c) and
  * diff_dst (pictures, dst_h, dst_w, dst_c) are bfloat16. */

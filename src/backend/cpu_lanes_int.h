@@ -34,9 +34,11 @@ static inline void sl_lanes_store(__mmask16 lanes, uint16_t *y, __m512 value)
 /* Sixteen pairs: low[l] beside high[l]. */
 static inline __m512i sl_lanes_pair(__m512 low, __m512 high)
 {
-    const __m512i first = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(low));
-    const __m512i second = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(high));
-    return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
+    const __m512i apart = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    const __m512i beside =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                         7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(beside, apart);
 }
 
 /* Sixteen rows of sixteen 32-bit values become their columns. */

@@ -15,9 +15,9 @@
 #include <string.h>
 
 enum {
-    CHANNELS_MOST = 24,
-    /* Of the library's vectors: so many channels in and out fill them, and it is faster.
-     */
+    CHANNELS_MOST = 22,
+    /* A vector full of channels, in and out: Winograd's way is faster there, and again
+     * where two are nearly full. */
     CHANNELS_FULL = 16,
     TAPS = SL_PLANAR_TAPS,
     LANES = SL_PLANAR_LANES,
@@ -164,11 +164,11 @@ static void forward_pictures(const void *context, struct sl_cpu_range pictures, 
     clear_planes(&w->src, room.from);
     for (int64_t n = pictures.begin; n < pictures.end; n++) {
         uint16_t *dst = picture_of(&w->dst, args->dst, n);
-        struct sl_planar_ahead ahead = {0};
-        sl_planar_want(&ahead, dst, bytes_of(&w->dst), true);
+        struct sl_cpu_ahead ahead = {0};
+        sl_cpu_want(&ahead, dst, bytes_of(&w->dst), true);
         if (n + 1 < pictures.end) {
-            sl_planar_want(&ahead, picture_of(&w->src, args->src, n + 1),
-                           bytes_of(&w->src), false);
+            sl_cpu_want(&ahead, picture_of(&w->src, args->src, n + 1), bytes_of(&w->src),
+                        false);
         }
         sl_planar_spread(&w->src, picture_of(&w->src, args->src, n), room.from);
         sl_planar_convolve(&w->src, w->dst.channels, room.from, args->packed, &ahead,
@@ -202,13 +202,13 @@ static void make_source(const struct sl_prepared *op, const struct sl_op_args *a
 {
     const struct sl_cpu_planar_op *w = op->planar;
     uint16_t *diff_src = picture_of(&w->src, args->diff_src, n);
-    struct sl_planar_ahead ahead = {0};
-    sl_planar_want(&ahead, diff_src, bytes_of(&w->src), true);
+    struct sl_cpu_ahead ahead = {0};
+    sl_cpu_want(&ahead, diff_src, bytes_of(&w->src), true);
     if (!is_last) {
-        sl_planar_want(&ahead, picture_of(&w->src, args->src, n + 1), bytes_of(&w->src),
-                       false);
-        sl_planar_want(&ahead, picture_of(&w->dst, args->diff_dst, n + 1),
-                       bytes_of(&w->dst), false);
+        sl_cpu_want(&ahead, picture_of(&w->src, args->src, n + 1), bytes_of(&w->src),
+                    false);
+        sl_cpu_want(&ahead, picture_of(&w->dst, args->diff_dst, n + 1), bytes_of(&w->dst),
+                    false);
     }
     sl_planar_convolve(
         &w->dst, w->src.channels, room->to,

@@ -64,60 +64,14 @@ SL_INLINE void convolve_block(int O, int V, const struct sl_planar_map *map,
     }
 }
 
-/* How far asking ahead is, and how many lines each block asks for. */
-struct asking {
-    const struct sl_planar_ahead *ahead;
-    int span;
-    int64_t line, each;
-};
-
-enum { LINE = 64 };
-
-static struct asking asking_of(const struct sl_planar_ahead *ahead, int64_t blocks)
-{
-    int64_t lines = 0;
-    for (int i = 0; i < ahead->n; i++) {
-        lines += (ahead->at[i].bytes + LINE - 1) / LINE;
-    }
-    return (struct asking){.ahead = ahead, .each = (lines + blocks - 1) / blocks};
-}
-
-SL_INLINE void ask(struct asking *asking)
-{
-    for (int64_t k = 0; k < asking->each && asking->span < asking->ahead->n; k++) {
-        const char *from = (const char *)asking->ahead->at[asking->span].begin;
-        if (asking->ahead->at[asking->span].written) {
-            __builtin_prefetch(from + asking->line * LINE, 1);
-        } else {
-            _mm_prefetch(from + asking->line * LINE, _MM_HINT_T1);
-        }
-        asking->line++;
-        if (asking->line * LINE >= asking->ahead->at[asking->span].bytes) {
-            asking->span++;
-            asking->line = 0;
-        }
-    }
-}
-
-void sl_planar_want(struct sl_planar_ahead *ahead, const void *begin, int64_t bytes,
-                    bool written)
-{
-    if (bytes > 0 && ahead->n < SL_COUNT(ahead->at)) {
-        ahead->at[ahead->n].begin = begin;
-        ahead->at[ahead->n].bytes = bytes;
-        ahead->at[ahead->n].written = written;
-        ahead->n++;
-    }
-}
-
 /* All positions for O outputs, V vectors at a time and the rest one by one. */
 SL_INLINE void convolve_outputs(int O, int V, const struct sl_planar_map *map,
                                 const uint32_t *planes, const uint32_t *weights,
-                                struct asking *asking, uint32_t *dst)
+                                struct sl_cpu_ahead *ahead, uint32_t *dst)
 {
     int64_t at = 0;
     for (; at + (int64_t)V * SL_LANES <= map->used; at += (int64_t)V * SL_LANES) {
-        ask(asking);
+        sl_cpu_ask(ahead);
         convolve_block(O, V, map, planes + at, weights, dst + at);
     }
     for (; at < map->used; at += SL_LANES) {
@@ -136,23 +90,23 @@ static int64_t blocks_of(const struct sl_planar_map *map, int out)
 }
 
 void sl_planar_convolve(const struct sl_planar_map *src, int out, const uint32_t *planes,
-                        const uint32_t *weights, const struct sl_planar_ahead *ahead,
+                        const uint32_t *weights, struct sl_cpu_ahead *ahead,
                         uint32_t *dst)
 {
     const int64_t each = (int64_t)src->channels / 2 * TAPS;
-    struct asking asking = asking_of(ahead, blocks_of(src, out));
+    sl_cpu_ask_in(ahead, blocks_of(src, out));
     for (int o = 0; o < out;) {
         const int left = out - o;
         const uint32_t *w = weights + o * each;
         uint32_t *to = dst + o / 2 * src->plane;
         if (left >= 8) {
-            convolve_outputs(8, 3, src, planes, w, &asking, to);
+            convolve_outputs(8, 3, src, planes, w, ahead, to);
             o += 8;
         } else if (left >= 4) {
-            convolve_outputs(4, 6, src, planes, w, &asking, to);
+            convolve_outputs(4, 6, src, planes, w, ahead, to);
             o += 4;
         } else {
-            convolve_outputs(2, 6, src, planes, w, &asking, to);
+            convolve_outputs(2, 6, src, planes, w, ahead, to);
             o += 2;
         }
     }

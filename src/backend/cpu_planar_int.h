@@ -13,7 +13,7 @@
 #ifndef SRC_BACKEND_CPU_PLANAR_INT_H
 #define SRC_BACKEND_CPU_PLANAR_INT_H
 
-#include "base/base.h"
+#include "backend/cpu_ahead_int.h"
 
 enum { SL_PLANAR_TAPS = 9, SL_PLANAR_LANES = 16, SL_PLANAR_STAGES = 4 };
 
@@ -46,23 +46,10 @@ void sl_planar_spread(const struct sl_planar_map *map, const uint16_t *picture,
 void sl_planar_gather(const struct sl_planar_map *map, const uint32_t *planes,
                       uint16_t *picture, bool add);
 
-/* Memory that is wanted next: what is read or written after a long calculation is asked
- * for during it, a little at a time. */
-struct sl_planar_ahead {
-    int n;
-    struct {
-        const void *begin;
-        int64_t bytes;
-        bool written;
-    } at[3];
-};
-void sl_planar_want(struct sl_planar_ahead *ahead, const void *begin, int64_t bytes,
-                    bool written);
-
 /* dst (out / 2, plane) = the convolution of src (in / 2, plane). Weights are pairs over
  * the input channels: (out, in / 2, 9). */
 void sl_planar_convolve(const struct sl_planar_map *src, int out, const uint32_t *planes,
-                        const uint32_t *weights, const struct sl_planar_ahead *ahead,
+                        const uint32_t *weights, struct sl_cpu_ahead *ahead,
                         uint32_t *dst);
 
 /* For the gradient of the weights, whose sum runs over positions, a plane is of one

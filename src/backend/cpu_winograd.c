@@ -10,6 +10,7 @@
  * wanted, those of the turned kernel with the channels' roles exchanged. A packed
  * gradient is float32 points (16, out, in lanes).
  */
+#include "backend/cpu_ahead_int.h"
 #include "backend/cpu_int.h"
 #include "backend/cpu_winograd_int.h"
 
@@ -17,6 +18,8 @@
 
 enum {
     POINTS = SL_WINOGRAD_POINTS,
+    /* With fewer channels, but for a vector full of them, too much is padding. */
+    CHANNELS_LEAST = 24,
     /* Tiles worked on at a time, and the bytes of their points and products, which should
      * stay in a core's own cache. */
     TILES_LEAST = 12,
@@ -29,7 +32,9 @@ enum {
     /* Points of the weights' gradient up to which each thread has its own sums; with
      * more, threads share the points instead, and the tiles at a time are many. */
     OWN_SUMS_BYTES = 1280 * 1024,
-    SHARED_BYTES = 8 * 1024 * 1024
+    SHARED_BYTES = 8 * 1024 * 1024,
+    /* Channels up to which maps are asked for ahead. */
+    AHEAD_LANES = 32
 };
 
 struct sl_cpu_winograd_op {
@@ -47,7 +52,14 @@ bool sl_cpu_winograd_suits(const struct sl_cpu_state *state, const struct sl_op_
 {
     const int fewest = d->src_c < d->dst_c ? d->src_c : d->dst_c;
     return state->has_bf16 && d->type == SL_BF16 && d->kernel == 3 && d->stride == 1 &&
-           d->pad == 1 && fewest >= 24;
+           d->pad == 1 &&
+           (fewest >= CHANNELS_LEAST ||
+            (d->src_c == SL_CPU_LANES && d->dst_c == SL_CPU_LANES));
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static int64_t between(int64_t value, int64_t least, int64_t most)
@@ -161,6 +173,18 @@ static void winograd_drop(struct sl_prepared *op)
 
 /* ---- forward, and the gradient of the source --------------------------------------- */
 
+/* The part of a map under `count` tiles from `first` on. Where channels are many, what is
+ * calculated takes so long that the machine's own guesses are enough. */
+static void want_tiles(struct sl_cpu_ahead *ahead, const struct sl_winograd_map *map,
+                       const uint16_t *at, int64_t first, int64_t count, bool written)
+{
+    if (map->lanes <= AHEAD_LANES) {
+        const struct sl_winograd_span span = sl_winograd_span_of(map, first, count);
+        sl_cpu_want(ahead, at + span.begin,
+                    (span.end - span.begin) * (int64_t)sizeof(*at), written);
+    }
+}
+
 /* dst (=|+=) the convolution of src with the points of a kernel, tile by tile. */
 struct pass {
     const struct sl_winograd_map *from, *to;
@@ -171,7 +195,8 @@ struct pass {
     bool add;
 };
 
-static void run_tiles(const struct pass *pass, int64_t first, int64_t count,
+/* `next` tiles follow in the same part. */
+static void run_tiles(const struct pass *pass, int64_t first, int64_t count, int64_t next,
                       unsigned char *scratch)
 {
     const int64_t in = pass->from->lanes;
@@ -181,7 +206,12 @@ static void run_tiles(const struct pass *pass, int64_t first, int64_t count,
     uint16_t *v = (uint16_t *)(void *)scratch;           /* (16, count, in) */
     float *m = (float *)(void *)(v + POINTS * v_stride); /* (16, count, out) */
     sl_winograd_input(pass->from, pass->src, first, count, v_stride, v);
+    struct sl_cpu_ahead ahead = {0};
+    want_tiles(&ahead, pass->to, pass->dst, first, count, true);
+    want_tiles(&ahead, pass->from, pass->src, first + count, next, false);
+    sl_cpu_ask_in(&ahead, POINTS);
     for (int p = 0; p < POINTS; p++) {
+        sl_cpu_ask(&ahead);
         const struct sl_cpu_product product = {
             .rows = count,
             .vectors = out / SL_CPU_LANES,
@@ -204,7 +234,8 @@ static void pass_tiles(const void *context, struct sl_cpu_range tiles, int part)
     const size_t room = pass_bytes(pass->tiles, pass->from, pass->to);
     for (int64_t first = tiles.begin; first < tiles.end; first += pass->tiles) {
         const int64_t left = tiles.end - first;
-        run_tiles(pass, first, left < pass->tiles ? left : pass->tiles,
+        const int64_t count = least(left, pass->tiles);
+        run_tiles(pass, first, count, least(left - count, pass->tiles),
                   (unsigned char *)pass->scratch + (size_t)part * room);
     }
 }
@@ -230,11 +261,13 @@ static void winograd_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 /* dU (16, out, in lanes) (=|+=) products of `count` paired tiles, points begin .. end. */
 static void add_points(const struct sl_cpu_winograd_op *w, int64_t count,
                        const uint16_t *v, const uint16_t *y, struct sl_cpu_range points,
-                       bool add, float *du)
+                       bool add, struct sl_cpu_ahead *ahead, float *du)
 {
     const int64_t in = w->src.lanes;
     const int64_t out = w->dst.lanes;
+    sl_cpu_ask_in(ahead, POINTS);
     for (int64_t p = points.begin; p < points.end; p++) {
+        sl_cpu_ask(ahead);
         const struct sl_cpu_product product = {
             .rows = w->dst.channels,
             .vectors = in / SL_CPU_LANES,
@@ -284,14 +317,18 @@ static void sum_tiles(const void *context, struct sl_cpu_range pairs, int part)
     const int64_t end = 2 * pairs.end;
     for (int64_t first = 2 * pairs.begin; first < end; first += w->paired_tiles) {
         const int64_t left = end - first;
-        const int64_t count = left < w->paired_tiles ? left : w->paired_tiles;
+        const int64_t count = least(left, w->paired_tiles);
         uint16_t *y = v + POINTS * tiles_stride(count, &w->src);
         sl_winograd_input_pairs(&w->src, call->args->src, first, count,
                                 tiles_stride(count, &w->src), v);
         sl_winograd_gradient_pairs(&w->dst, call->args->diff_dst, first, count,
                                    tiles_stride(count, &w->dst), y);
+        struct sl_cpu_ahead ahead = {0};
+        const int64_t next = least(left - count, w->paired_tiles);
+        want_tiles(&ahead, &w->src, call->args->src, first + count, next, false);
+        want_tiles(&ahead, &w->dst, call->args->diff_dst, first + count, next, false);
         add_points(w, count, v, y, (struct sl_cpu_range){0, POINTS},
-                   first > 2 * pairs.begin, du);
+                   first > 2 * pairs.begin, &ahead, du);
     }
 }
 
@@ -336,8 +373,9 @@ static void sum_points(const void *context, struct sl_cpu_range points,
                        int part SL_UNUSED)
 {
     const struct weights_call *call = context;
+    struct sl_cpu_ahead nothing = {0};
     add_points(call->w, call->count, call->args->scratch, gradient_points(call), points,
-               call->first > 0, call->args->packed_diff);
+               call->first > 0, &nothing, call->args->packed_diff);
 }
 
 /* All threads go to the points of many tiles, then each sums some of the points. */
@@ -349,10 +387,7 @@ static void weights_by_points(struct sl_cpu_state *state, const struct sl_prepar
     for (int64_t first = 0; first < end; first += w->paired_tiles) {
         const int64_t left = end - first;
         const struct weights_call call = {
-            .w = w,
-            .args = args,
-            .first = first,
-            .count = left < w->paired_tiles ? left : w->paired_tiles};
+            .w = w, .args = args, .first = first, .count = least(left, w->paired_tiles)};
         sl_cpu_split(state, call.count / 2, go_to_points, &call);
         sl_cpu_split(state, POINTS, sum_points, &call);
     }

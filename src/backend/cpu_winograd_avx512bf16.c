@@ -60,6 +60,29 @@ static inline void step_on(const struct sl_winograd_map *map, struct place *plac
     }
 }
 
+/* Its own upper left pixel, or the lower right one, which may be outside the picture. */
+static int64_t pixel_of(const struct sl_winograd_map *map, int64_t tile, int corner)
+{
+    const struct place place = place_of(map, tile);
+    const int64_t y = 2 * place.y + corner;
+    const int64_t x = 2 * place.x + corner;
+    return (place.n * map->height + (y < map->height ? y : map->height - 1)) *
+               map->width +
+           (x < map->width ? x : map->width - 1);
+}
+
+struct sl_winograd_span sl_winograd_span_of(const struct sl_winograd_map *map,
+                                            int64_t first, int64_t count)
+{
+    const int64_t tiles = sl_winograd_tiles(map);
+    const int64_t end = first + count < tiles ? first + count : tiles;
+    if (first >= end) {
+        return (struct sl_winograd_span){0, 0};
+    }
+    return (struct sl_winograd_span){pixel_of(map, first, 0) * map->channels,
+                                     (pixel_of(map, end - 1, 1) + 1) * map->channels};
+}
+
 /* The pixels of a tile: where each begins in the map, and whether it is inside. */
 struct window {
     int64_t at[POINTS];
@@ -143,22 +166,95 @@ static inline void input_points(__m512 *d)
     }
 }
 
+/* The four rows of pixels under a row of tiles. Neighbouring tiles share two of their
+ * four columns, which go through the first half of the transform once. */
+struct strip {
+    const uint16_t *row[SIDE];
+    bool inside[SIDE];
+    int width;
+    int64_t channels;
+};
+
+static struct strip strip_of(const struct sl_winograd_map *map, const uint16_t *src,
+                             const struct place *place)
+{
+    struct strip strip = {.width = map->width, .channels = map->channels};
+    for (int i = 0; i < SIDE; i++) {
+        const int64_t y = 2 * place->y - 1 + i;
+        strip.inside[i] = y >= 0 && y < map->height;
+        strip.row[i] = strip.inside[i] ? src + (place->n * map->height + y) * map->width *
+                                                   map->channels
+                                       : src;
+    }
+    return strip;
+}
+
+/* Column x of the strip, sixteen channels from `channel` on, through B^T. */
+static inline void load_column(const struct strip *strip, int64_t x, int64_t channel,
+                               __mmask16 lanes, __m512 *d)
+{
+    const bool inside = x >= 0 && x < strip->width;
+    SL_UNROLL
+    for (int y = 0; y < SIDE; y++) {
+        const bool here = inside && strip->inside[y];
+        d[y] = sl_lanes_load(here ? lanes : 0,
+                             strip->row[y] + (here ? x * strip->channels + channel : 0));
+    }
+    input_four(d, 1);
+}
+
+/* The points of row y of a tile from four columns. */
+static inline void cross_columns(__m512 (*column)[SIDE], int y, __m512 *points)
+{
+    points[0] = column[0][y];
+    points[1] = column[1][y];
+    points[2] = column[2][y];
+    points[3] = column[3][y];
+    input_four(points, 1);
+}
+
+/* `count` tiles of one row, from tile x on, sixteen channels. */
+static void input_row(const struct strip *strip, int64_t x, int64_t count,
+                      int64_t channel, __mmask16 lanes, int64_t point_stride,
+                      int64_t tile_stride, uint16_t *v)
+{
+    __m512 column[SIDE][SIDE];
+    load_column(strip, 2 * x - 1, channel, lanes, column[0]);
+    load_column(strip, 2 * x, channel, lanes, column[1]);
+    for (int64_t t = 0; t < count; t++, x++) {
+        load_column(strip, 2 * x + 1, channel, lanes, column[2]);
+        load_column(strip, 2 * x + 2, channel, lanes, column[3]);
+        SL_UNROLL
+        for (int y = 0; y < SIDE; y++) {
+            __m512 points[SIDE];
+            cross_columns(column, y, points);
+            SL_UNROLL
+            for (int p = 0; p < SIDE; p++) {
+                sl_lanes_store((__mmask16)0xffff,
+                               v + (y * SIDE + p) * point_stride + t * tile_stride,
+                               points[p]);
+            }
+            column[0][y] = column[2][y];
+            column[1][y] = column[3][y];
+        }
+    }
+}
+
 void sl_winograd_input(const struct sl_winograd_map *map, const uint16_t *src,
                        int64_t first, int64_t count, int64_t point_stride, uint16_t *v)
 {
     struct place place = place_of(map, first);
-    for (int64_t t = 0; t < count; t++, step_on(map, &place)) {
-        const struct window w = window_of(map, &place, SIDE, 1);
+    for (int64_t t = 0; t < count;) {
+        const struct strip strip = strip_of(map, src, &place);
+        const int64_t left = map->wide - place.x;
+        const int64_t n = left < count - t ? left : count - t;
         for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
-            __m512 d[POINTS];
-            load_window(&w, POINTS, src, c, sl_lanes_first(map->channels - c), d);
-            input_points(d);
-            SL_UNROLL
-            for (int p = 0; p < POINTS; p++) {
-                sl_lanes_store((__mmask16)0xffff,
-                               v + p * point_stride + t * map->lanes + c, d[p]);
-            }
+            input_row(&strip, place.x, n, c, sl_lanes_first(map->channels - c),
+                      point_stride, map->lanes, v + t * map->lanes + c);
         }
+        t += n;
+        place.x += n - 1;
+        step_on(map, &place);
     }
 }
 
@@ -172,25 +268,79 @@ static inline void store_pairs(const __m512 *low, const __m512 *high, int64_t po
     }
 }
 
+/* `pairs` pairs of tiles of one row, from tile x on, sixteen channels. */
+static void input_row_pairs(const struct strip *strip, int64_t x, int64_t pairs,
+                            int64_t channel, __mmask16 lanes, int64_t point_stride,
+                            int64_t pair_stride, uint16_t *v)
+{
+    __m512 column[SIDE + 2][SIDE];
+    load_column(strip, 2 * x - 1, channel, lanes, column[0]);
+    load_column(strip, 2 * x, channel, lanes, column[1]);
+    for (int64_t t = 0; t < pairs; t++, x += 2) {
+        SL_UNROLL
+        for (int i = 0; i < SIDE; i++) {
+            load_column(strip, 2 * x + 1 + i, channel, lanes, column[2 + i]);
+        }
+        SL_UNROLL
+        for (int y = 0; y < SIDE; y++) {
+            __m512 low[SIDE];
+            __m512 high[SIDE];
+            cross_columns(column, y, low);
+            cross_columns(column + 2, y, high);
+            SL_UNROLL
+            for (int p = 0; p < SIDE; p++) {
+                _mm512_storeu_si512(v + (y * SIDE + p) * point_stride + t * pair_stride,
+                                    sl_lanes_pair(low[p], high[p]));
+            }
+            column[0][y] = column[SIDE][y];
+            column[1][y] = column[SIDE + 1][y];
+        }
+    }
+}
+
+/* Two tiles of different rows; the second may be none. */
+static void input_torn_pair(const struct sl_winograd_map *map, const uint16_t *src,
+                            struct place place, int64_t point_stride, uint16_t *v)
+{
+    const struct window low = window_of(map, &place, SIDE, 1);
+    step_on(map, &place);
+    const struct window high = window_of(map, &place, SIDE, 1);
+    for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
+        const __mmask16 lanes = sl_lanes_first(map->channels - c);
+        __m512 d[2][POINTS];
+        load_window(&low, POINTS, src, c, lanes, d[0]);
+        input_points(d[0]);
+        load_window(&high, POINTS, src, c, lanes, d[1]);
+        input_points(d[1]);
+        store_pairs(d[0], d[1], point_stride, v + 2 * c);
+    }
+}
+
 void sl_winograd_input_pairs(const struct sl_winograd_map *map, const uint16_t *src,
                              int64_t first, int64_t count, int64_t point_stride,
                              uint16_t *v)
 {
     struct place place = place_of(map, first);
-    for (int64_t t = 0; t < count; t += 2) {
-        const struct window low = window_of(map, &place, SIDE, 1);
-        step_on(map, &place);
-        const struct window high = window_of(map, &place, SIDE, 1);
-        step_on(map, &place);
-        for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
-            const __mmask16 lanes = sl_lanes_first(map->channels - c);
-            __m512 d[2][POINTS];
-            load_window(&low, POINTS, src, c, lanes, d[0]);
-            input_points(d[0]);
-            load_window(&high, POINTS, src, c, lanes, d[1]);
-            input_points(d[1]);
-            store_pairs(d[0], d[1], point_stride, v + (t * map->lanes + 2 * c));
+    for (int64_t t = 0; t < count;) {
+        uint16_t *to = v + t * map->lanes;
+        const int64_t left = map->wide - place.x;
+        const int64_t pairs =
+            place.n >= map->n ? 0 : (left < count - t ? left : count - t) / 2;
+        if (pairs == 0) {
+            input_torn_pair(map, src, place, point_stride, to);
+            step_on(map, &place);
+            step_on(map, &place);
+            t += 2;
+            continue;
         }
+        const struct strip strip = strip_of(map, src, &place);
+        for (int64_t c = 0; c < map->lanes; c += SL_LANES) {
+            input_row_pairs(&strip, place.x, pairs, c, sl_lanes_first(map->channels - c),
+                            point_stride, 2 * map->lanes, to + 2 * c);
+        }
+        t += 2 * pairs;
+        place.x += 2 * pairs - 1;
+        step_on(map, &place);
     }
 }
 

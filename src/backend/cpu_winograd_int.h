@@ -41,6 +41,14 @@ struct sl_winograd_map {
 struct sl_winograd_map sl_winograd_map_of(int n, int height, int width, int channels);
 int64_t sl_winograd_tiles(const struct sl_winograd_map *map);
 
+/* Values of a map from the first of the tiles' own pixels to the last one, what lies
+ * between them included; none where count is 0. */
+struct sl_winograd_span {
+    int64_t begin, end;
+};
+struct sl_winograd_span sl_winograd_span_of(const struct sl_winograd_map *map,
+                                            int64_t first, int64_t count);
+
 /* V = B^T d B of `count` tiles from `first` on: v (16, count, lanes) with `point_stride`
  * values between the 16; the 4x4 pixels reach one beyond the tile on each side, zero
  * outside the picture. */

@@ -22,7 +22,8 @@ static const char *const texts[] = {
     "conv n2 8x8 c32 o32 k3 s2 p1",
     "conv n5 5x6 c48 o16 k3 s2 p1",
     "conv n2 49x100 c32 o32 k3 s2 p1", /* more than the gradient takes at a time */
-    "conv n1 91x65 c16 o16 k3 s1 p1",
+    "conv n2 21x13 c16 o16 k3 s1 p1",
+    "conv n3 11x10 c32 o32 k3 s1 p1",
     "conv n4 8x8 c16 o32 k1 s2 p0",
     "conv n2 7x7 c64 o64 k3 s1 p1",
     "conv n2 7x7 c64 o16 k1 s1 p0",
