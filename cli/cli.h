@@ -37,6 +37,17 @@ const char *cli_table(int i);
 /* Help of one command from its table of keys. */
 void cli_help_options(const char *command);
 
+/* pace.c: how fast a pass over pictures goes, and how long it will take; the rate is that
+ * of the whole pass. A count that falls begins another one. Times are seconds of one
+ * clock. */
+struct cli_pace {
+    double begun, seen; /* when the pass began, and was last told of */
+    int64_t done;
+    double per_second, left_s;
+};
+void cli_pace_begin(struct cli_pace *pace, double time);
+void cli_pace_step(struct cli_pace *pace, int64_t done, int64_t total, double time);
+
 /* progress.c: lines of the library and of the run's progress on standard error. */
 void cli_log_open(const struct cli_arguments *arguments);
 slim_hooks cli_hooks(void);

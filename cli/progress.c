@@ -17,8 +17,8 @@ static const double PLAIN_EVERY_S = 10.0;
 
 static struct {
     bool terminal, quiet, verbose, drawn;
-    double opened, last;
-    int64_t passed;
+    double last; /* when something was drawn */
+    struct cli_pace pace;
 } screen;
 
 static volatile sig_atomic_t stop_asked;
@@ -54,7 +54,8 @@ void cli_log_open(const struct cli_arguments *arguments)
     screen.terminal = isatty(STDERR_FILENO) != 0;
     screen.quiet = arguments->quiet;
     screen.verbose = arguments->verbose;
-    screen.opened = screen.last = now();
+    screen.last = now();
+    cli_pace_begin(&screen.pace, screen.last);
     slim_log_to(line, NULL);
 }
 
@@ -90,27 +91,21 @@ static void progress(void *context, const slim_progress *at)
     screen.drawn = screen.terminal;
 }
 
-/* A pass over pictures; the rate is that of the whole pass. A count that falls begins
- * another one. */
 static void passed(void *context, int64_t done, int64_t total)
 {
     char left[32];
     double time = now();
     (void)context;
-    if (done < screen.passed) {
-        screen.opened = screen.last = time;
-    }
-    screen.passed = done;
+    cli_pace_step(&screen.pace, done, total, time);
     if (screen.quiet ||
         time - screen.last < (screen.terminal ? TERMINAL_EVERY_S : PLAIN_EVERY_S)) {
         return;
     }
     screen.last = time;
-    double seconds = time - screen.opened;
-    duration(left, sizeof left, seconds / (double)done * (double)(total - done));
+    duration(left, sizeof left, screen.pace.left_s);
     (void)fprintf(stderr, "%s%lld of %lld pictures  %.0f images/s  %s left%s",
                   screen.terminal ? "\r" : "", (long long)done, (long long)total,
-                  (double)done / seconds, left, screen.terminal ? "\033[K" : "\n");
+                  screen.pace.per_second, left, screen.terminal ? "\033[K" : "\n");
     screen.drawn = screen.terminal;
 }
 

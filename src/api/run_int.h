@@ -12,6 +12,20 @@
 
 enum { RUN_PATH_LENGTH = 4096 };
 
+/* How fast a run goes (run_pace.c). Before the first step: how many widths there are, and
+ * the factor of a step's cost when all of them train. */
+struct api_pace {
+    int n_widths;
+    double join_factor;
+    int active;  /* widths of the last step */
+    double rate; /* pictures a second, smoothed over steps of so many widths */
+};
+void api_pace_step(struct api_pace *pace, int active, double pictures, double seconds);
+/* Seconds from step `step` to `total`, of so many pictures each; the sub-networks join at
+ * step `join`. 0 before the first step. */
+double api_pace_left(const struct api_pace *pace, int64_t step, int64_t join,
+                     int64_t total, double pictures);
+
 struct api_run {
     const slim_hooks *hooks;
     struct sl_conf *conf;
@@ -30,8 +44,6 @@ struct api_run {
     bool has_ahead;
     double ahead_waited;
     double seconds_left; /* an estimate made before the first step */
-    double join_factor;  /* of a step's cost when the sub-networks join, by that estimate
-                          */
     struct sl_named_list state;
     struct sl_metrics *metrics;
     struct sl_events *events; /* NULL with --no-tensorboard */
@@ -43,9 +55,7 @@ struct api_run {
     /* since the last metric line */
     double window_start, window_waited;
     int64_t window_step;
-    /* the whole run */
-    double rate; /* pictures a second, smoothed; of rate_widths active widths */
-    int rate_widths;
+    struct api_pace pace;
     int collapse_lines;
     bool collapse_said;
     struct sl_file_log *bad_log; /* bad_files.txt, once there is something to write */
@@ -102,7 +112,7 @@ void api_run_say_start(const struct api_run *run);
 /* How much memory the loader holds, once it is open. */
 void api_run_say_loader(const struct api_run *run);
 /* Seconds of computation from here to the end, by timing a forward of each width. Sets
- * join_factor. */
+ * the pace's factor. */
 double api_run_estimate(struct api_run *run);
 /* The same with the loading of pictures, by the time that the first batch took. */
 double api_run_with_loading(const struct api_run *run, double seconds);

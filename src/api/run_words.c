@@ -137,7 +137,8 @@ double api_run_estimate(struct api_run *run)
     for (int i = 1; i < run->net->widths.n; i++) {
         all += width * forward_seconds(run, i);
     }
-    run->join_factor = full > 0.0 ? all / full : 1.0;
+    run->pace.n_widths = run->net->widths.n;
+    run->pace.join_factor = full > 0.0 ? all / full : 1.0;
     int64_t done = sl_trainer_steps(run->trainer);
     int64_t total = run->settings.trainer.total_steps;
     int64_t slow = run->settings.trainer.slow_start_step;

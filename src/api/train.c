@@ -267,31 +267,12 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
     return numbers->skipped || has_labels ? SL_OK : watch_collapse(err, run, numbers);
 }
 
-/* The steps still to do, in steps as dear as the present one: those after the join of the
- * sub-networks cost more than those before it. */
-static double steps_left(const struct api_run *run, int64_t step)
-{
-    const struct sl_trainer_config *trainer = &run->settings.trainer;
-    int64_t left = trainer->total_steps - step;
-    int64_t before = trainer->slow_start_step - step;
-    if (run->rate_widths == run->net->widths.n) {
-        return (double)left;
-    }
-    before = before < 0 ? 0 : before > left ? left : before;
-    return (double)before + (double)(left - before) * run->join_factor;
-}
-
 static void report_progress(struct api_run *run, const struct sl_step_numbers *numbers,
                             bool logged, double step_seconds)
 {
     int64_t step = sl_trainer_steps(run->trainer);
     const struct sl_trainer_config *trainer = &run->settings.trainer;
-    double rate = step_seconds > 0.0 ? trainer->batch / step_seconds : 0.0;
-    if (numbers->active != run->rate_widths) {
-        run->rate = 0.0; /* what was before says nothing of what comes */
-        run->rate_widths = numbers->active;
-    }
-    run->rate = run->rate > 0.0 ? 0.95 * run->rate + 0.05 * rate : rate;
+    api_pace_step(&run->pace, numbers->active, trainer->batch, step_seconds);
     if (run->hooks == NULL || run->hooks->progress == NULL) {
         return;
     }
@@ -302,9 +283,9 @@ static void report_progress(struct api_run *run, const struct sl_step_numbers *n
         .epochs = run->settings.epochs,
         .loss = numbers->width[0].loss,
         .chance = sl_trainer_chance(trainer, run->net),
-        .images_per_sec = run->rate,
-        .eta_s =
-            run->rate > 0.0 ? steps_left(run, step) * trainer->batch / run->rate : 0.0,
+        .images_per_sec = run->pace.rate,
+        .eta_s = api_pace_left(&run->pace, step, trainer->slow_start_step,
+                               trainer->total_steps, trainer->batch),
         .active_widths = numbers->active,
         .logged = logged,
     };
