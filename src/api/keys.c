@@ -12,13 +12,16 @@
 /* Rows are laid out by hand: what it is, then its help. */
 /* clang-format off */
 
-/* What is trained, on what, and how. The first row is left out where a command writes
- * something else. */
-static const struct sl_key training_keys[] = {
+/* Where a run goes; a command that writes something else has an "out" of its own. */
+static const struct sl_key run_out_keys[] = {
     {.name = "out", .letter = 'o', .type = SL_KEY_TEXT, .initial = "",
      .argument = "DIR",
      .help = "Run directory; a non-empty one is refused without --resume or "
              "--overwrite."},
+};
+
+/* What is trained, on what, and how. */
+static const struct sl_key training_keys[] = {
     {.name = "data", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
      .help = "The pictures, when not given as arguments; several separated by ';'."},
     {.name = "recipe", .type = SL_KEY_TEXT, .initial = "", .argument = "NAME",
@@ -279,12 +282,15 @@ static const struct sl_key training_keys[] = {
      .help = "End the run (exit 4) when embeddings collapse, instead of warning."},
 };
 
-/* How files become pixels. */
-static const struct sl_key decode_keys[] = {
+/* How files become pixels; `pack` has channels and a longest side of its own. */
+static const struct sl_key channels_keys[] = {
     {.name = "channels", .type = SL_KEY_CHOICE, .initial = "3", .choices = "3|1",
      .argument = "N",
      .help = "Of the net's input: 3, where grey is three equal ones, or 1, where colour "
              "becomes grey."},
+};
+
+static const struct sl_key decode_keys[] = {
     {.name = "alpha-on", .type = SL_KEY_TEXT, .initial = "white", .argument = "COLOUR",
      .help = "What lies behind transparent pixels: white black grey R,G,B, or ignore: "
              "their stored colours."},
@@ -294,6 +300,9 @@ static const struct sl_key decode_keys[] = {
     {.name = "max-bytes", .type = SL_KEY_INT, .initial = "268435456", .low = 1,
      .high = 1000000000000.0, .argument = "N",
      .help = "The same for the size of a picture's file."},
+};
+
+static const struct sl_key side_limit_keys[] = {
     {.name = "max-side", .type = SL_KEY_INT, .initial = "65535", .low = 1,
      .high = 2147483647, .argument = "N",
      .help = "The same for height and width."},
@@ -672,6 +681,10 @@ enum { PARTS_MOST = 16 };
     {                                                                                    \
         (table), SL_COUNT(table)                                                         \
     }
+/* All of how files become pixels. */
+#define DECODE_PARTS PART(channels_keys), PART(decode_keys), PART(side_limit_keys)
+/* Of every command that takes the settings of a run. */
+#define RUN_PARTS PART(run_out_keys), PART(training_keys), DECODE_PARTS
 /* Of every evaluation that learns from a bank. */
 #define BANK_PARTS                                                                       \
     PART(bank_keys), PART(test_keys), PART(judged_widths_keys), PART(judged_size_keys),  \
@@ -681,43 +694,32 @@ static const struct {
     struct part parts[PARTS_MOST];
 } tables[] = {
     {"pretrain",
-     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
-      PART(cache_keys), PART(output_keys)}},
+     {RUN_PARTS, PART(device_keys), PART(worker_keys), PART(cache_keys),
+      PART(output_keys)}},
     {"check",
-     {PART(check_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
+     {PART(check_keys), DECODE_PARTS, PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
     {"stats",
-     {PART(stats_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
+     {PART(stats_keys), DECODE_PARTS, PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
     {"views",
-     {PART(views_keys),
-      {training_keys + 1, SL_COUNT(training_keys) - 1},
-      PART(decode_keys),
-      PART(device_keys),
-      PART(worker_keys),
-      PART(cache_keys),
-      PART(output_keys)}},
+     {PART(views_keys), PART(training_keys), DECODE_PARTS, PART(device_keys),
+      PART(worker_keys), PART(cache_keys), PART(output_keys)}},
     {"pack",
-     {PART(pack_keys),
-      {decode_keys + 1, SL_COUNT(decode_keys) - 2}, /* has channels, max-side of its own
-                                                     */
-      PART(worker_keys),
-      PART(cache_keys),
+     {PART(pack_keys), PART(decode_keys), PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
-    {"bench step",
-     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
-      PART(output_keys)}},
+    {"bench step", {RUN_PARTS, PART(device_keys), PART(worker_keys), PART(output_keys)}},
     {"bench ops",
      {PART(ops_keys), PART(device_keys), PART(worker_keys), PART(output_keys)}},
     {"bench loader",
-     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
-      PART(bench_loader_keys), PART(cache_keys), PART(output_keys)}},
+     {RUN_PARTS, PART(device_keys), PART(worker_keys), PART(bench_loader_keys),
+      PART(cache_keys), PART(output_keys)}},
     {"report",
      {PART(report_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
       PART(output_keys)}},
     {"plan",
-     {PART(training_keys), PART(decode_keys), PART(device_keys), PART(worker_keys),
-      PART(plan_keys), PART(cache_keys), PART(output_keys)}},
+     {RUN_PARTS, PART(device_keys), PART(worker_keys), PART(plan_keys), PART(cache_keys),
+      PART(output_keys)}},
     {"eval knn",
      {BANK_PARTS, PART(frozen_batch_keys), PART(features_keys), PART(knn_keys),
       PART(raw_keys), PART(device_keys), PART(worker_keys), PART(cache_keys),
@@ -741,6 +743,8 @@ static const struct {
       PART(cache_keys), PART(output_keys)}},
 };
 #undef BANK_PARTS
+#undef RUN_PARTS
+#undef DECODE_PARTS
 #undef PART
 
 enum sl_status api_table_create(struct sl_error *err, const char *command,
