@@ -61,7 +61,9 @@ const char *api_recipe_name(int i);
  * which hold the settings of runs of any kind, may name the key. */
 enum sl_status api_refuse_idle(struct sl_error *err, const struct sl_conf *conf,
                                const char *key, const char *other, const char *what);
-/* Writes a value the program found in place of "auto". */
+/* Writes a value the program found in place of "auto"; a real number as a person would,
+ * with 12 digits, so that what is read from the key from then on may differ beyond them.
+ */
 enum sl_status api_resolve(struct sl_error *err, struct sl_conf *conf, const char *key,
                            const char *value);
 enum sl_status api_resolve_real(struct sl_error *err, struct sl_conf *conf,

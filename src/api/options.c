@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DIGITS = 12 }; /* of a number that is worked out */
+
 /* The log sink is the library's one piece of global state (slimclr.h). */
 static slim_log_fn user_sink;
 static void *user_context;
@@ -215,8 +217,7 @@ enum sl_status api_resolve_real(struct sl_error *err, struct sl_conf *conf,
                                 const char *key, double value)
 {
     char text[64];
-    /* What is worked out is written as a person would: 3 x 0.05 is 0.15. */
-    (void)snprintf(text, sizeof text, "%.12g", value);
+    sl_format_digits(text, sizeof text, value, DIGITS);
     return api_resolve(err, conf, key, text);
 }
 

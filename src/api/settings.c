@@ -11,6 +11,7 @@
 
 enum {
     LARGE_SIDE_DEFAULT = 224,
+    MEAN_DIGITS = 6, /* of three channels' number for one */
     GRAD_EVERY = 100 /* as published (spec 12.1) */
 };
 
@@ -188,13 +189,16 @@ static enum sl_status resolve_numbers(struct sl_error *err, struct sl_conf *conf
         return SL_OK;
     }
     char text[96];
+    char one[3][32];
     double mean = ((double)values[0] + (double)values[1] + (double)values[2]) / 3.0;
     if (channels_of(conf) == 1) {
-        (void)snprintf(text, sizeof text, "%.6g", mean);
-    } else {
-        (void)snprintf(text, sizeof text, "%.6g,%.6g,%.6g", (double)values[0],
-                       (double)values[1], (double)values[2]);
+        sl_format_digits(text, sizeof text, mean, MEAN_DIGITS);
+        return api_resolve(err, conf, key, text);
     }
+    for (int i = 0; i < 3; i++) {
+        sl_format_float(one[i], sizeof one[i], values[i]);
+    }
+    (void)snprintf(text, sizeof text, "%s,%s,%s", one[0], one[1], one[2]);
     return api_resolve(err, conf, key, text);
 }
 
@@ -259,6 +263,15 @@ static enum sl_status resolve_net(struct sl_error *err, struct sl_conf *conf,
 
 /* ---- the views --------------------------------------------------------------------- */
 
+/* As api_default_real, of a float. */
+static enum sl_status default_float(struct sl_error *err, struct sl_conf *conf,
+                                    const char *key, float value)
+{
+    char text[32];
+    sl_format_float(text, sizeof text, value);
+    return sl_conf_is_auto(conf, key) ? api_resolve(err, conf, key, text) : SL_OK;
+}
+
 /* What the second view has of its own; by default, unless the recipe says otherwise, what
  * the first has. */
 static enum sl_status resolve_second_view(struct sl_error *err, struct sl_conf *conf,
@@ -281,8 +294,8 @@ static enum sl_status resolve_second_view(struct sl_error *err, struct sl_conf *
             }
             continue;
         }
-        double own = (double)(recipe->second ? *fields[i].field : fields[i].first);
-        SL_TRY(api_default_real(err, conf, fields[i].key, own));
+        SL_TRY(default_float(err, conf, fields[i].key,
+                             recipe->second ? *fields[i].field : fields[i].first));
         *fields[i].field = (float)sl_conf_real(conf, fields[i].key);
     }
     recipe->second = recipe->random;
@@ -294,17 +307,13 @@ static enum sl_status resolve_strength(struct sl_error *err, struct sl_conf *con
                                        const struct sl_recipe *recipe, const char *key,
                                        float *field)
 {
-    bool said = !sl_conf_is_auto(conf, key);
     if (!recipe->random) {
-        return said ? SL_FAIL(err, SL_ERROR_USAGE,
-                              "--%s contradicts --aug none; leave one out", key)
-                    : SL_OK;
+        return sl_conf_is_auto(conf, key)
+                   ? SL_OK
+                   : SL_FAIL(err, SL_ERROR_USAGE,
+                             "--%s contradicts --aug none; leave one out", key);
     }
-    if (!said) {
-        char text[32];
-        (void)snprintf(text, sizeof text, "%.6g", (double)*field);
-        return api_resolve(err, conf, key, text);
-    }
+    SL_TRY(default_float(err, conf, key, *field));
     *field = (float)sl_conf_real(conf, key);
     return SL_OK;
 }

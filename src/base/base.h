@@ -471,7 +471,12 @@ const struct sl_key *sl_conf_key(const struct sl_conf *conf, int i);
 /* Strict number readers: the whole text must be a number of that kind. */
 bool sl_parse_int(const char *text, int64_t *value);
 bool sl_parse_real(const char *text, double *value);
-/* Shortest text that reads back as the same double. */
+/* Shortest text that reads back as the same double; as the same float, where that is what
+ * is read into one. */
 void sl_format_real(char *dst, size_t size, double value);
+void sl_format_float(char *dst, size_t size, float value);
+/* At most so many significant digits, for what is worked out or measured: 3 x 0.05 is
+ * 0.15. */
+void sl_format_digits(char *dst, size_t size, double value, int digits);
 
 #endif

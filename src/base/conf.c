@@ -117,25 +117,49 @@ bool sl_parse_real(const char *text, double *value)
     return true;
 }
 
-void sl_format_real(char *dst, size_t size, double value)
+/* 100000 rather than 1e+05. */
+static bool is_whole(double value)
+{
+    return fabs(value) < 1e15 && nearbyint(value) == value;
+}
+
+void sl_format_digits(char *dst, size_t size, double value, int digits)
 {
     char text[64];
-    if (fabs(value) < 1e15 && nearbyint(value) == value) {
-        (void)snprintf(text, sizeof text, "%.0f", value); /* 100000 rather than 1e+05 */
-    } else {
-        for (int digits = 1; digits <= 17; digits++) {
-            (void)snprintf(text, sizeof text, "%.*g", digits, value);
-            char *end = NULL;
-            if (strtod(text, &end) == value) {
-                break;
-            }
-        }
-    }
+    (void)snprintf(text, sizeof text, "%.*g", digits, value);
     char *point = strchr(text, decimal_point());
     if (point != NULL) {
         *point = '.';
     }
     (void)sl_text_copy(dst, size, text);
+}
+
+/* The fewest digits that a reader into a double, or a float, makes the same of. */
+static void format_shortest(char *dst, size_t size, double value, bool is_float)
+{
+    char text[64] = "";
+    if (is_whole(value)) {
+        (void)snprintf(text, sizeof text, "%.0f", value);
+    }
+    for (int digits = 1; !is_whole(value) && digits <= 17; digits++) {
+        double back = 0.0;
+        sl_format_digits(text, sizeof text, value, digits);
+        bool is_read = sl_parse_real(text, &back);
+        if (is_read && (is_float ? (float)back == (float)value : back == value)) {
+            break;
+        }
+    }
+    (void)sl_text_copy(dst, size, text);
+}
+
+void sl_format_real(char *dst, size_t size, double value)
+{
+    format_shortest(dst, size, value, false);
+}
+
+void sl_format_float(char *dst, size_t size, float value)
+{
+    format_shortest(dst, size, (double)value, true);
 }
 
 /* ---- checking one value ------------------------------------------------------------ */

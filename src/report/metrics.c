@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PATH_LENGTH = 4096 };
+enum { PATH_LENGTH = 4096, DIGITS = 9 /* a float has no more */ };
 static const int64_t LINE_MOST = (int64_t)64 << 20;
 
 struct sl_metrics {
@@ -28,7 +28,7 @@ static void format_value(double value, char *dst, size_t size)
     } else if (value == floor(value) && fabs(value) < 1e15) {
         (void)snprintf(dst, size, "%.0f", value);
     } else {
-        (void)snprintf(dst, size, "%.9g", value);
+        sl_format_digits(dst, size, value, DIGITS);
     }
 }
 

@@ -384,6 +384,46 @@ static void assert_format(double value, const char *expected)
     assert_string_equal(text, expected);
 }
 
+static void assert_digits(double value, int digits, const char *expected)
+{
+    char text[40];
+    sl_format_digits(text, sizeof text, value, digits);
+    assert_string_equal(text, expected);
+}
+
+static void assert_float(float value, const char *expected)
+{
+    char text[40];
+    sl_format_float(text, sizeof text, value);
+    assert_string_equal(text, expected);
+}
+
+static void floats_read_back(void **state)
+{
+    (void)state;
+    assert_float(0.2F, "0.2");
+    assert_float(0.4914F, "0.4914");
+    assert_float(1.0F / 3.0F, "0.33333334");
+    assert_float(16777216.0F, "16777216");
+    assert_float(3e-42F, "3e-42");
+    struct sl_rng rng = sl_rng_at(3, SL_RNG_TEST, 0, 0);
+    for (int i = 0; i < 20000; i++) {
+        uint32_t bits = sl_rng_u32(&rng);
+        float value = 0.0F;
+        double back = 0.0;
+        char text[40];
+        memcpy(&value, &bits, sizeof value);
+        if (isfinite(value)) {
+            sl_format_float(text, sizeof text, value);
+            assert_true(sl_parse_real(text, &back) && (float)back == value);
+            assert_true(strlen(text) <= strlen("-999999986991104"));
+        }
+    }
+    assert_digits(0.1 + 0.2, 12, "0.3");
+    assert_digits(2.0 / 3.0, 3, "0.667");
+    assert_digits(1e6 + 0.25, 7, "1000000");
+}
+
 static void reals_read_back(void **state)
 {
     (void)state;
@@ -428,6 +468,7 @@ int main(void)
         cmocka_unit_test(strict_integers),
         cmocka_unit_test(strict_reals),
         cmocka_unit_test(reals_read_back),
+        cmocka_unit_test(floats_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
