@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes tests/golden/METHOD*: three steps of every method on a tiny network, by PyTorch.
 
-A second implementation of what src/learn computes, written from the specification alone
+A second implementation of what src/learn computes, written from the papers' definitions alone
 and in another style: autograd over the summed loss of all widths, in float64. Start,
 batches and key order come from the project's counter-based generator, re-implemented here
 with numpy, so that nothing but this script's output is needed to compare.

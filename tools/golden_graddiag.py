@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes tests/golden/graddiag-*.txt: what src/learn/graddiag.c measures, by numpy.
 
-Written from the specification (sections 12, 16.8) alone, on whole arrays and with
+Written from the definitions in docs/analyse.md alone, on whole arrays and with
 numpy's own decompositions. The gradients of case "keyed" are keyed random numbers on each
 width's block of every weight of the tiny net of golden.py; one layer is so large that the
 clamp leaves it out. Those of case "step" are PyTorch's of the second step of golden.py's

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Writes tests/golden/losses.h: values and gradients of the row losses computed by PyTorch
-in double, by autograd, from the formulas of the SlimCLR specification (5.1, 5.2, 5.4). It is
+in double, by autograd, from the formulas of the papers that docs/methods.md names. It is
 run by hand and its output is committed; the build needs neither Python nor PyTorch.
 
     python3 tools/golden_losses.py > tests/golden/losses.h

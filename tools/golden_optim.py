@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Writes tests/golden/optim.h: five updates of a small net's flat parameters by PyTorch in
-double: torch.optim.SGD and AdamW, and LARS as the SlimCLR specification (6.3) has it. Which
+double: torch.optim.SGD and AdamW, and LARS (arXiv 1708.03888) as SlimCLR has it. Which
 parameters get a gradient differs from step to step as widths join and leave; PyTorch leaves
 those without one alone. It is run by hand and its output is committed; the build needs neither
 Python nor PyTorch.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Writes tests/golden/probe.h: losses of linear probes trained by PyTorch in double, plain and
-taught by the full width's probe (spec section 9), by autograd and torch.optim.SGD. One batch is
+taught by the full width's probe, by autograd and torch.optim.SGD. One batch is
 all rows, so that their order plays no part. It is run by hand and its output is committed; the
 build needs neither Python nor PyTorch.
 

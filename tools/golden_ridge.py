@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes tests/golden/ridge.txt: closed-form probes (spec section 10) by numpy.
+"""Writes tests/golden/ridge.txt: closed-form probes (docs/analyse.md) by numpy.
 
 Keyed random features of two widths, and what src/analyse/ridge.c says of them, computed
 with numpy's solver on whole matrices. Test tests/unit/analyse_ridge.c makes the same

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * analyse: what a finished run can be asked, at leisure. The path that the parameters
- * took and the error around its end (spec section 13); closed-form linear probes that
- * show what it costs when widths share one (spec section 10). A wing: nothing else in the
- * library needs it, and it changes no model.
+ * took and the error around its end; closed-form linear probes that show what it costs
+ * when widths share one (docs/analyse.md). A wing: nothing else in the library needs it,
+ * and it changes no model.
  */
 #ifndef SRC_ANALYSE_ANALYSE_H
 #define SRC_ANALYSE_ANALYSE_H
@@ -41,9 +41,8 @@ struct sl_directions {
 };
 void sl_directions_finish(struct sl_directions *directions);
 /* The two leading principal components of the rows theta_t - theta_final, centred, of
- * unit length (spec 13, procedure 2, 3); their largest weight of the rows is positive.
- * Needs 3 rows that differ (SL_ERROR_USAGE). Work space: n^2 doubles and a stripe of the
- * rows. */
+ * unit length; their largest weight of the rows is positive. Needs 3 rows that differ
+ * (SL_ERROR_USAGE). Work space: n^2 doubles and a stripe of the rows. */
 enum sl_status sl_directions_pca(struct sl_error *err, const struct sl_net *net,
                                  const struct sl_snapshot_rows *rows, const float *final,
                                  struct sl_directions *directions);

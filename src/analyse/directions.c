@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two directions through the space of the parameters and where snapshots lie on their
- * plane (spec section 13). Principal components come from the products of the rows, an
- * (n, n) matrix, so that memory does not grow with the net but for the directions
- * themselves.
+ * plane (docs/analyse.md, "The path and the surface"). Principal components come from the
+ * products of the rows, an (n, n) matrix, so that memory does not grow with the net but
+ * for the directions themselves.
  */
 #include "analyse_int.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What it costs when widths share one linear probe, in closed form (spec section 10):
+ * What it costs when widths share one linear probe, in closed form (docs/analyse.md):
  * ridge least squares on one-hot targets, a private probe for each width against one
  * of which every width uses its rows. With X = [X1 X2] the full width's features, its
  * optimum has T1 = (X1'X1)^-1 X1'(Y - X2 T2): right for a narrower width on X1 only where

@@ -2,8 +2,8 @@
 /*
  * The test error of one width at points around a model: pictures are read and laid out
  * once, then each point writes its parameters, runs both parts forward in evaluation mode
- * and judges. Norms keep the final model's scales, shifts and running statistics (spec
- * 13, procedure 5), since the directions are 0 there.
+ * and judges. Norms keep the final model's scales, shifts and running statistics, since
+ * the directions are 0 there.
  */
 #include "analyse/analyse.h"
 

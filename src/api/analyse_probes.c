@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `slimclr analyse probes`: what it costs when widths share one linear probe, in closed
- * form on frozen features (spec section 10).
+ * form on frozen features (docs/analyse.md, "What sharing a probe costs").
  */
 #include "analyse/analyse.h"
 #include "evaluate_int.h"

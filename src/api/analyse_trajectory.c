@@ -2,7 +2,8 @@
 /*
  * `slimclr analyse trajectory`: the path that a run's parameters took, on the plane of
  * its two principal directions (or of two random ones), and the test error around its end
- * (spec section 13). Here: what is asked for, the rows, directions and paths.
+ * (docs/analyse.md, "The path and the surface"). Here: what is asked for, the rows,
+ * directions and paths.
  */
 #include "trajectory_int.h"
 

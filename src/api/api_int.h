@@ -121,7 +121,7 @@ struct api_settings {
 };
 /* Up to this side the defaults for small pictures hold. */
 enum { API_SMALL_SIDE = 64 };
-/* Resolves every "auto" in `conf` (interface.md, "What the defaults resolve to") and
+/* Resolves every "auto" in `conf` by what docs/methods.md and the keys' help say, and
  * fills `settings`, whose texts borrow from `conf`; the device says what it can compute
  * in. */
 enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,

@@ -18,7 +18,7 @@ struct rates {
 static const struct rates quick_rates = {
     .epochs = 100, .batch = 256, .lr = 0.1, .momentum = 0.9, .cosine = true};
 
-/* Of the released scripts, by the method that trained the model (spec section 9). */
+/* Of the scripts released with SlimCLR, by the method that trained the model. */
 static const struct published {
     const char *method, *rates_of; /* another one's, where the method has none */
     struct rates rates;

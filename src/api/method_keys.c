@@ -3,9 +3,9 @@
  * Settings of the method: its constants, head, distillation and weights of losses. What
  * is "auto" becomes the method's own value; a setting that the chosen method does not
  * have stays "auto", and is refused when somebody gives it. Values are those of the
- * published recipes (spec 6.1), MoCo v2's as tuned for small pictures and short runs.
- * What values must be among each other the method itself checks (src/learn), before a run
- * begins.
+ * published recipes (docs/methods.md), MoCo v2's as tuned for small pictures and short
+ * runs. What values must be among each other the method itself checks (src/learn), before
+ * a run begins.
  */
 #include "api_int.h"
 

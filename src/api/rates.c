@@ -24,8 +24,8 @@ static const struct rule rules[] = {
     {"adamw", SL_OPTIMIZER_ADAMW, 0.001, 0.01, 0.01, false},
 };
 
-/* What the published recipe of a method differs in (spec 6.1); its rate belongs to its
- * own rule. */
+/* What the published recipe of a method differs in (docs/methods.md); its rate belongs to
+ * its own rule. */
 struct own_rates {
     const char *method, *optimizer;
     double base_lr; /* 0 = the rule's */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Gradient measures of a run in files: graddiag.jsonl (an object a measured step),
- * graddiag.txt (the published text, spec 12.1) and graddiag_head.f32 (the head's last
- * gradient, a record of raw floats a line). A record is written before its line, so that
- * every line has its record.
+ * graddiag.txt (the published text: docs/analyse.md) and graddiag_head.f32 (the head's
+ * last gradient, a record of raw floats a line). A record is written before its line, so
+ * that every line has its record.
  */
 #include "run_int.h"
 
@@ -231,8 +231,8 @@ static json_t *record_json(const struct api_run *run, const struct sl_grad_recor
 
 /* ---- writing ----------------------------------------------------------------------- */
 
-/* "step g_1 … g_n", then a line a width with the norms of all tensors (spec 12.1); the
- * last end of line is the log's. */
+/* "step g_1 … g_n", then a line a width with the norms of all tensors; the last end of
+ * line is the log's. */
 static void published_text(const struct sl_grad_record *record, int64_t step, int n,
                            struct sl_text *text)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Snapshots of a run: the parameters at its start and at the end of every epoch, so that
- * the path they took can be looked at afterwards (spec section 13). A snapshot is a
+ * the path they took can be looked at afterwards (docs/analyse.md). A snapshot is a
  * checkpoint that cannot be resumed from, and any command that takes a model takes it.
  */
 #include "run_int.h"

@@ -12,7 +12,7 @@
 enum {
     LARGE_SIDE_DEFAULT = 224,
     MEAN_DIGITS = 6, /* of three channels' number for one */
-    GRAD_EVERY = 100 /* as published (spec 12.1) */
+    GRAD_EVERY = 100 /* as published (docs/analyse.md) */
 };
 
 int api_workers(const struct sl_conf *conf)

@@ -56,7 +56,7 @@ static struct sl_trainer_config trainer_config(const struct tune *tune)
         .type = tune->judge->model.type,
     };
     for (int i = 0; i < job->widths.n; i++) {
-        config.width_weights[i] = 1.0; /* spec 11: losses are added */
+        config.width_weights[i] = 1.0; /* losses are added, as in supervised training */
     }
     return config;
 }

@@ -113,11 +113,11 @@ struct sl_slice {
 enum sl_row_loss_kind {
     SL_LOSS_CLASS, /* CE(s / T, label); label 0 for every row when labels is NULL
                       (InfoNCE) */
-    SL_LOSS_SOFT,  /* -T^2 (1/N) sum softmax(u/T_u) log softmax(s/T)   (spec 5.2) */
+    SL_LOSS_SOFT,  /* -T^2 (1/N) sum softmax(u/T_u) log softmax(s/T)   (SEED) */
     SL_LOSS_MSE,   /* mean over all elements of (s - u)^2 */
     SL_LOSS_ATKD,  /* rows standardised (eps 1e-5) x 2, KL(teacher/4 || student/4) x 16,
-                      mean over rows (5.4) */
-    SL_LOSS_DKD    /* 1.0 TCKD + 0.5 NCKD, target column = label, T = 1, both / N (5.4) */
+                      mean over rows */
+    SL_LOSS_DKD    /* 1.0 TCKD + 0.5 NCKD, target column = label, T = 1, both / N */
 };
 
 struct sl_row_loss {
@@ -209,7 +209,7 @@ struct sl_backend {
     /* q = z / max(||z||, 1e-12) by rows of d; norms[rows] kept for backward */
     void (*row_normalize)(void *state, int64_t rows, int64_t d, const float *z, float *q,
                           float *norms);
-    /* diff_z = (g - (g.q) q) / max(||z||, 1e-12)   (spec 5.5) */
+    /* diff_z = (g - (g.q) q) / max(||z||, 1e-12) */
     void (*row_normalize_backward)(void *state, int64_t rows, int64_t d, const float *q,
                                    const float *norms, const float *g, float *diff_z);
     /* out[i*out_stride] = a_i . b_i */
@@ -230,14 +230,14 @@ struct sl_backend {
     int64_t (*find_nonfinite)(void *state, int64_t n, const float *x);
     /* target += (1 - m) (online - target): exact identity where both are equal */
     void (*average)(void *state, int64_t n, float m, const float *online, float *target);
-    /* g += wd p; v = momentum v + g; p -= lr v   (spec 6.3) */
+    /* g += wd p; v = momentum v + g; p -= lr v */
     void (*sgd)(void *state, int64_t n, float lr, float momentum, float weight_decay,
                 const float *g, float *v, float *p);
     /* the sums of squares of p and of g + wd p, added in an order that depends on n
      * alone, never on threads: LARS' ratio is part of what training computes */
     void (*lars_norms)(void *state, int64_t n, float weight_decay, const float *g,
                        const float *p, double *squares_p, double *squares_g);
-    /* v = momentum v + ratio (g + wd p); p -= lr v   (spec 6.3) */
+    /* v = momentum v + ratio (g + wd p); p -= lr v   (arXiv 1708.03888) */
     void (*lars)(void *state, int64_t n, float lr, float momentum, float weight_decay,
                  float ratio, const float *g, float *v, float *p);
     /* p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;

@@ -2,8 +2,8 @@
 /*
  * Row losses of the reference backend: each kind is one function with the formula of the
  * value and of its derivative above the lines that compute them. N = rows, M = columns, s
- * = a row of logits, u = the teacher's row, a constant. Numbers in brackets are sections
- * of the SlimCLR specification.
+ * = a row of logits, u = the teacher's row, a constant. What they are for,
+ * docs/methods.md says.
  *
  * Student and teacher go through the same function, so that equal rows and temperatures
  * give a derivative of exactly 0.
@@ -63,7 +63,7 @@ static void put_gradient(const struct row *row, int64_t j, double derivative)
     ref_put(&row->diff[j], row->add, (real)(row->scale * derivative));
 }
 
-/* ---- CLASS (5.1): contrast with the positive in one column, or classes ------------- */
+/* ---- CLASS: contrast with the positive in one column, or classes ------------------- */
 
 /* L = -log softmax(s / T)_y
  * dL/ds_j = (softmax(s / T)_j - 1[j = y]) / T */
@@ -87,7 +87,7 @@ static bool is_first(const real *logits, int64_t cols, int64_t label)
     return true;
 }
 
-/* ---- SOFT (5.2): distillation ------------------------------------------------------ */
+/* ---- SOFT: distillation, SEED's (arXiv 2101.04731) --------------------------------- */
 
 /* D = -T^2 sum_j t_j log p_j        t = softmax(u / T_u), p = softmax(s / T)
  * dD/ds_j = T (p_j - t_j)
@@ -111,7 +111,7 @@ static double soft_row(const struct row *row, double temperature,
     return temperature * temperature * cross;
 }
 
-/* ---- MSE (5.4) --------------------------------------------------------------------- */
+/* ---- MSE --------------------------------------------------------------------------- */
 
 /* L = 1/M sum_j (s_j - u_j)^2
  * dL/ds_j = 2/M (s_j - u_j) */
@@ -129,7 +129,7 @@ static double mse_row(const struct row *row)
     return share * squares;
 }
 
-/* ---- ATKD (5.4): logits standardised by rows --------------------------------------- */
+/* ---- ATKD: logits standardised by rows --------------------------------------------- */
 
 static const double atkd_epsilon = 1e-5;
 static const double atkd_spread = 2.0;
@@ -201,7 +201,7 @@ static double atkd_row(const struct row *row)
     return square * divergence;
 }
 
-/* ---- DKD (5.4): target and rest apart ---------------------------------------------- */
+/* ---- DKD: target and rest apart ---------------------------------------------------- */
 
 static const double dkd_target_weight = 1.0;
 static const double dkd_rest_weight = 0.5;

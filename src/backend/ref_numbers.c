@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-/* The floor under ||z||, as in the spec: q = z / max(||z||, 1e-12). */
+/* The floor under ||z||: q = z / max(||z||, 1e-12), as PyTorch's normalize has it. */
 static const double norm_floor = 1e-12;
 
 /* ---- matrix product ---------------------------------------------------------------- */

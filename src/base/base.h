@@ -127,7 +127,8 @@ enum sl_status sl_heap_alloc(struct sl_error *err, const char *what, int64_t cou
 void sl_heap_free(void *memory);
 
 /* Number of sl_heap_alloc calls of this process that succeeded; bytes now held and the
- * most ever held. For the tests of architecture 7.4 and for reports. */
+ * most ever held. For the tests that nothing is allocated between steps, and for reports.
+ */
 int64_t sl_heap_calls(void);
 int64_t sl_heap_bytes(void);
 int64_t sl_heap_peak(void);

@@ -92,7 +92,7 @@ void sl_decode_formats(char *dst, size_t size);
 enum sl_part { SL_PART_TRAIN, SL_PART_TEST };
 
 struct sl_source_config {
-    const char *data; /* a DATA argument (interface.md), or "synthetic:…" */
+    const char *data; /* a DATA argument (README), or "synthetic:…" */
     enum sl_part part;
     bool whole; /* pre-training on a folder without train/: all of it; with parts: the
                    train part. false (evaluation): where only one part exists it is split
@@ -149,7 +149,8 @@ enum sl_status sl_source_number_classes(struct sl_error *err, struct sl_source *
 /* A hash over names, labels and order, and over sizes where an archive lists them (not
  * over the content of pictures), for the run's record. */
 uint64_t sl_source_fingerprint(const struct sl_source *source);
-/* Published per-channel constants for this kind of data (interface.md, Normalisation). */
+/* Published per-channel constants for this kind of data (CIFAR's, MNIST's, else
+ * ImageNet's). */
 void sl_source_mean_std(const struct sl_source *source, float mean[3], float std[3]);
 /* Decodes picture i into `decode.channels` channels in the arena. SL_ERROR_DATA when it
  * is damaged. Thread-safe with an arena per thread. */
@@ -219,8 +220,7 @@ void sl_pixels_normalise(const struct sl_planes *planes, const float mean[3],
 /* ---- recipe (augment.c) ------------------------------------------------------------ */
 
 /* One view's augmentation with its parameters; probabilities of 0 switch a step off. The
- * order is: crop, colour jitter, greyscale, blur, solarise, lighting, flip, normalise
- * (spec section 7). */
+ * order is: crop, colour jitter, greyscale, blur, solarise, lighting, flip, normalise. */
 struct sl_recipe {
     int size;         /* output height = width */
     int channels;     /* of pictures and views: 3 or 1 */
@@ -247,8 +247,8 @@ struct sl_recipe {
     int resize_short;
 };
 /* `name`: a method's, "none" (crop without jitter… = plain resize, no randomness) or
- * "eval". Small pictures (size <= 64) go without blur (interface.md). crop_min < 0 = the
- * recipe's own. Those of spec section 7, flip .5 and blur's sigma 0.1-2 in all:
+ * "eval". Small pictures (size <= 64) go without blur. crop_min < 0 = the
+ * recipe's own. Those published with SlimCLR, flip .5 and blur's sigma 0.1-2 in all:
  *   mocov2      RRC 0.2-1, CJ(.4,.4,.4,.1) p .8, grey .2, blur .5
  *   mocov3      RRC 0.2-1, CJ(.4,.4,.2,.1) p .8, grey .2, blur 1, second view blur .1 and
  *               solarise .2

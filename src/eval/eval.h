@@ -137,9 +137,9 @@ size_t sl_knn_plan_memory(const struct sl_knn_config *config, int64_t n_bank,
 struct sl_probe_config {
     int n_classes, epochs, batch;
     double lr, momentum, weight_decay;
-    bool cosine;       /* else x 0.1 at 60 % and 80 % of the epochs (spec 9) */
+    bool cosine;       /* else x 0.1 at 60 % and 80 % of the epochs */
     bool distill;      /* sub-networks: 1/2 CE + 1/2 soft-CE with the full width's probe,
-                          temperature 1, in every epoch (spec 9) */
+                          temperature 1, in every epoch */
     bool standardise;  /* each width by the mean and deviation of its train part */
     bool normal_start; /* N(0, 0.01) instead of zero (as the paper) */
     uint64_t seed;

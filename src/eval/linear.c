@@ -12,7 +12,7 @@
 
 enum { TOP5 = 5 };
 static const double STD_FLOOR = 1e-6;
-static const double NORMAL_START = 0.01; /* spec section 9 */
+static const double NORMAL_START = 0.01; /* as the paper's code starts its probes */
 
 /* One width's rows and how they are standardised. */
 struct part {
@@ -238,8 +238,8 @@ static void classify(const struct probe *probe, const struct part *part,
 }
 
 /* CE with labels; for a sub-network with distill 1/2 CE + 1/2 soft CE with the full
- * width's probe (spec 9). Joins the gradient of the classifier's leading columns and
- * returns the loss. */
+ * width's probe, at temperature 1. Joins the gradient of the classifier's leading columns
+ * and returns the loss. */
 static double learn(const struct probe *probe, const struct part *part,
                     const struct classifier *classifier, bool student, int n,
                     const void *logits)

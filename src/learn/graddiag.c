@@ -2,9 +2,10 @@
 /*
  * Gradient diagnostics: how large each width's own gradient is in every ring of channels
  * and how well the widths agree, layer by layer; the published measure on nested blocks
- * of the summed gradient (spec 12.1); and the last head layer's gradient with its two
- * largest singular values (spec 12.2). It looks on and changes nothing: it copies the sum
- * of the gradients as it stands after each width and takes the differences.
+ * of the summed gradient (figure 3 of arXiv 2209.15525); and the last head layer's
+ * gradient with its two largest singular values (figure 4). It looks on and changes
+ * nothing: it copies the sum of the gradients as it stands after each width and takes the
+ * differences.
  *
  * A ring is what a block has and no narrower block has. Blocks are told by masks of
  * widths, so that nothing here asks whether they are nested.
@@ -14,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double CLAMP = 1000.0; /* spec 12.1 */
+static const double CLAMP = 1000.0; /* of the published code */
 
 /* ---- segments of a weight ---------------------------------------------------------- */
 
@@ -130,8 +131,8 @@ static struct blocks blocks_of(const struct sl_net *net, int param)
 }
 
 /* The blocks of the published measure: a prefix of rows and columns by the multiplier
- * alone, but all rows of the head's layers and all columns of the one that reads pictures
- * (spec 12.1, 16.8). */
+ * alone, but all rows of the head's layers and all columns of the one that reads
+ * pictures, as the published code has it. */
 static struct blocks published_blocks(const struct sl_net *net, int param)
 {
     const struct sl_param *p = &net->params[param];
@@ -221,7 +222,7 @@ static void add_layer(struct sl_grad_layer *total, const struct sl_grad_layer *l
 
 /* ---- all layers -------------------------------------------------------------------- */
 
-/* Mean over the tensors that count, both ratios (spec 12.1). */
+/* Mean over the tensors that count, both ratios (docs/analyse.md). */
 static void finish_published(struct sl_grad_record *record, int n)
 {
     record->counted = 0;

@@ -31,13 +31,15 @@ struct sl_lr_config {
     double second_peak;  /* eta from step `second_from` on (slow start's second phase);
                             phase unchanged */
     int64_t second_from; /* INT64_MAX = never */
-    double warmup_steps; /* a real number (spec 6.2) */
+    double warmup_steps; /* a real number */
     int64_t total_steps;
     int64_t milestones[SL_MILESTONES_MAX]; /* STEP: steps at which it falls */
     int n_milestones;
     int64_t epoch_steps; /* EPOCH_COSINE: steps of an epoch, at least 1 */
 };
-/* Learning rate of optimiser step t = 0, 1, … (spec 6.2). */
+/* Learning rate of optimiser step t = 0, 1, …: up to the end W of the warm-up a line from
+ * 1e-8 to eta, then what the schedule says, COSINE eta/2 (1 + cos(pi (t - W) / (T - W)));
+ * at least 1e-8. */
 double sl_lr_at(const struct sl_lr_config *config, int64_t step);
 /* "60,80": rising epochs, fractions allowed, become the steps of config->milestones, each
  * ceil(E * steps_per_epoch). One at or after the run's last step is refused as well
@@ -46,7 +48,7 @@ enum sl_status sl_milestones_parse(struct sl_error *err, const char *text,
                                    double steps_per_epoch, struct sl_lr_config *config);
 
 /* Momentum m of a target's average, target = m target + (1 - m) online: constant, or 1 -
- * (1 - m0) (1 + cos(pi e/E)) / 2, which rises from m0 to 1 over the run (spec 4.2.2). */
+ * (1 - m0) (1 + cos(pi e/E)) / 2, which rises from m0 to 1 over the run, as MoCo v3's. */
 struct sl_average_config {
     double momentum; /* m0 */
     bool cosine;
@@ -64,7 +66,7 @@ struct sl_optim_config {
     double beta1, beta2, epsilon; /* AdamW */
     double weight_decay;          /* SGD, LARS: joins the gradient; AdamW: decoupled */
     bool exclude_vectors; /* biases, scales and shifts: no decay, and LARS does not scale
-                             them (spec 6.3; SGD decays everything, spec 16.2) */
+                             them; false: they decay like everything else */
 };
 
 /* What a rule remembers of every parameter. Borrows the parameters, which must have
@@ -78,7 +80,7 @@ size_t sl_optim_bytes(const struct sl_optim_config *config, const struct sl_net 
 /* One step of the shared parameters and of those private to widths first … end-1, from
  * the gradients in params->diff, which are zero afterwards. Every other private parameter
  * stays exactly as it is: no decay, no momentum, and its slots start at its first real
- * gradient (spec 6.4, 19.4). */
+ * gradient. */
 void sl_optim_update(struct sl_optim *optim, double lr, int first, int end);
 /* All gradients become zero, those of inactive widths included. */
 void sl_optim_discard(struct sl_optim *optim);
@@ -91,7 +93,7 @@ enum sl_status sl_optim_restored(struct sl_error *err, const struct sl_optim *op
 
 /* ---- width policy (widths.c) ------------------------------------------------------- */
 
-/* Modes of spec 5.3. */
+/* Modes of the published code, by its numbers. */
 enum sl_width_weights {
     SL_WEIGHTS_UNIFORM = 0,
     SL_WEIGHTS_SHARE = 1,
@@ -101,7 +103,10 @@ enum sl_width_weights {
     SL_WEIGHTS_CUMULATIVE = 6,
     SL_WEIGHTS_DOMINANT_MAX = 7
 };
-/* lambda by width; modes marked r in the spec are rounded to 3 decimals. */
+/* lambda by width w, n of them: 1; w / sum; w; n w / sum; 1, but of the full width 1 +
+ * the sum of the others; 1 + the sum of the narrower ones, scaled to sum n; 1, but of the
+ * full width 1 + the largest other. SHARE, WIDTH_MEAN and CUMULATIVE are rounded to three
+ * decimals, as in the published code. */
 void sl_width_weights_of(enum sl_width_weights mode, const struct sl_widths *widths,
                          double weights[SL_WIDTHS_MAX]);
 /* `text`: a mode by number or name ("dominant", "cumulative", …; 4 = uniform) or a list
@@ -139,7 +144,7 @@ enum sl_teachers { SL_TEACHERS_FULL, SL_TEACHERS_ALL_LARGER };
 struct sl_grad_layer {
     int param;                       /* of the net; -1: the total */
     double published[SL_WIDTHS_MAX]; /* norm of the summed gradient on each nested block,
-                                        at most 1000   (spec 12.1) */
+                                        at most 1000 */
     int64_t ring_size[SL_WIDTHS_MAX];
     double sum_ring[SL_WIDTHS_MAX];                  /* squares of the summed gradient */
     double own_ring[SL_WIDTHS_MAX][SL_WIDTHS_MAX];   /* of width i's own in ring j */
@@ -207,7 +212,7 @@ const struct sl_method_info *sl_method_info(const struct sl_method *method);
 /* ---- trainer (trainer.c) ----------------------------------------------------------- */
 
 /* When parameters move: once a batch by the sum of all widths' gradients, or after each
- * width by its own (spec 13, 19.2): the next width then runs on what the last one left;
+ * width by its own (docs/analyse.md): the next width then runs on what the last one left;
  * target and keys are made once a batch, before the first. */
 enum sl_update { SL_UPDATE_JOINT, SL_UPDATE_PER_WIDTH };
 
@@ -220,7 +225,7 @@ struct sl_trainer_config {
     struct sl_lr_config lr;
     struct sl_optim_config optim;
     /* MoCo v2 */
-    int64_t queue; /* K; divisible by batch (spec 4.1.5) */
+    int64_t queue; /* K; divisible by batch */
     int bn_splits; /* G; 0 or 1: the whole batch */
     /* contrastive methods */
     double temperature;
@@ -269,12 +274,12 @@ enum sl_status sl_trainer_create(struct sl_error *err,
                                  const struct sl_net *net, const struct sl_device *device,
                                  struct sl_trainer **trainer);
 void sl_trainer_destroy(struct sl_trainer *trainer);
-/* One step as spec section 8 orders it; of MoCo v2, view 0 is the query, view 1 the key.
- * A picture without a label is SL_ERROR_DATA for a method that learns from labels. A loss
- * or gradient that is not finite: nothing is updated (parameters, queue, statistics of
- * this step excepted as documented) and SL_ERROR_NUMBERS names step, width and first
- * tensor, unless skip_nonfinite allows it. With PER_WIDTH the updates after wider widths
- * of the batch stay. */
+/* One step (docs/architecture.md, section 5, has the order); of MoCo v2, view 0 is the
+ * query, view 1 the key. A picture without a label is SL_ERROR_DATA for a method that
+ * learns from labels. A loss or gradient that is not finite: nothing is updated
+ * (parameters, queue, statistics of this step excepted as documented) and
+ * SL_ERROR_NUMBERS names step, width and first tensor, unless skip_nonfinite allows it.
+ * With PER_WIDTH the updates after wider widths of the batch stay. */
 enum sl_status sl_trainer_step(struct sl_error *err, struct sl_trainer *trainer,
                                const struct sl_batch *batch,
                                struct sl_step_numbers *numbers);

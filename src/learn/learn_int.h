@@ -124,7 +124,8 @@ float *sl_slot(const struct sl_slots *slots, int width);
 /* Widths 0 … n-1 teach this one. */
 int sl_teachers_of(const struct sl_trainer_config *config, int width);
 /* Weights of a width's two terms: the full width alone has weight 1 (slow start), with
- * others lambda_1; a narrower one lambda (1 - alpha) and lambda alpha   (spec 5.3). */
+ * others lambda_1; a narrower one lambda (1 - alpha) and lambda alpha (docs/methods.md,
+ * "What all share"). */
 struct sl_loss_weights sl_weights_of(const struct sl_trainer_config *config, int width,
                                      int active);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The losses of one width as functions of its logits and embeddings: contrast or classes
- * (spec 5.1, 11) and distillation from larger widths (spec 5.2, 5.4), with their
+ * and distillation from larger widths (docs/methods.md, "What all share"), with their
  * gradients. Teachers are constants. What logits are, and how their gradient reaches the
  * embeddings, is each method's. Soft-max and its derivative are the backend's row loss;
  * no logit is looped over here.

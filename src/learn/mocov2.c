@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SlimCLR-MoCo v2: one step as spec sections 4.1 and 8 write it. The target network runs
- * at full width only and before the queries (its average uses the parameters as they are
- * before the update, so the order makes no difference); then each active width from full
- * to narrow goes forward, takes its losses and goes backward, so that only one width's
+ * SlimCLR on MoCo v2 (arXiv 2003.04297; docs/methods.md). The target network runs at full
+ * width only and before the queries (its average uses the parameters as they are before
+ * the update, so the order makes no difference); then each active width from full to
+ * narrow goes forward, takes its losses and goes backward, so that only one width's
  * activations live at a time. Embeddings that teach narrower widths stay in their slots
  * until the step ends.
  */
@@ -130,7 +130,7 @@ static void make_logits(const struct sl_objective *o, const struct mocov2 *own,
                 embedding, o->dim, own->queue.rows, o->dim, 0.0F, logits + 1, o->stride);
 }
 
-/* dL/dq_i = dL/ds_i0 k_i + sum_j dL/ds_ij n_j   (spec 5.5). */
+/* dL/dq_i = dL/ds_i0 k_i + sum_j dL/ds_ij n_j. */
 static void logits_backward(const struct sl_objective *o, const struct mocov2 *own)
 {
     const struct sl_backend *table = o->device->table;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SlimCLR-MoCo v3: spec sections 4.2 and 5. No queue: the keys of the batch are each
- * other's negatives. Both views are queries and both are keys, and the loss is the sum of
- * the two directions, each of which is the whole objective of spec 5.3. Since it
+ * SlimCLR on MoCo v3 (arXiv 2104.02057; docs/methods.md). No queue: the keys of the batch
+ * are each other's negatives. Both views are queries and both are keys, and the loss is
+ * the sum of the two directions, each of which is the whole objective. Since it
  * separates, a width runs view 1 to its gradient before view 2 begins, and only one
- * pass's activations live at a time; running statistics move with view 1, then with
- * view 2. The predictor stands on the query's side only: keys are the target's
- * projection.
+ * pass's activations live at a time; running statistics move with view 1, then with view
+ * 2. The predictor stands on the query's side only: keys are the target's projection.
  */
 #include "learn/learn_int.h"
 
@@ -86,8 +85,7 @@ static enum sl_status begin(struct sl_error *err SL_UNUSED, struct sl_trainer *t
     return SL_OK;
 }
 
-/* L = 2T CE(s / T, i), s = q K^T of cosines   (spec 5.1; distillation reads them without
- * T). */
+/* L = 2T CE(s / T, i), s = q K^T of cosines; distillation reads them without T. */
 static struct sl_objective objective_of(const struct sl_trainer *trainer)
 {
     const struct mocov3 *own = trainer->own;

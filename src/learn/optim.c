@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The optimiser: one rule over the flat parameters (spec 6.3), and what it remembers of
- * each of them. What an update may write is decided here by ranges: the shared part and
- * the private blocks of the widths that took part; a width that did not is left exactly
- * as it was (spec 6.4, 19.4). Arithmetic is the backend's.
+ * The optimiser: one rule over the flat parameters (docs/methods.md), and what it
+ * remembers of each of them. What an update may write is decided here by ranges: the
+ * shared part and the private blocks of the widths that took part; a width that did not
+ * is left exactly as it was. Arithmetic is the backend's.
  */
 #include "learn/learn.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Schedules as pure functions of the step: the learning rate (spec 6.2) and the momentum
- * of a target network's average (spec 4.2.2); and the text of milestones. Nothing here
- * has a state.
+ * Schedules as pure functions of the step: the learning rate and the momentum of a target
+ * network's average; and the text of milestones. Nothing here has a state.
  */
 #include "learn/learn.h"
 
@@ -25,7 +24,7 @@ static double cosine(const struct sl_lr_config *config, double t)
 }
 
 /* Constant within an epoch; epoch e = 1, 2, … of E has phase (e - 1) / (E + 1), so that
- * the last one still learns (spec 13 and 19.18). */
+ * the last one still learns: the published CIFAR loop. */
 static double epoch_cosine(const struct sl_lr_config *config, int64_t step)
 {
     int64_t epoch = step / config->epoch_steps;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slimmable SimCLR: spec sections 4.3 and 5. No target and no queue: a picture's other
- * view is its positive, all other embeddings of the batch are its negatives, and both
- * factors of every cosine carry gradient. So the two views of a width live at once, each
- * in a block of its own; running statistics move with view 1, then with view 2.
+ * SlimCLR on SimCLR (arXiv 2002.05709; docs/methods.md). No target and no queue: a
+ * picture's other view is its positive, all other embeddings of the batch are its
+ * negatives, and both factors of every cosine carry gradient. So the two views of a width
+ * live at once, each in a block of its own; running statistics move with view 1, then
+ * with view 2.
  *
  * The n = 2B embeddings e give n x (n-1) logits, row i being e_i against all others. They
  * are a view into the product of e (n, d) and e below itself (2n, d): from element 1 on,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Supervised slimmable training, the control of spec section 11: one view, one classifier
+ * Supervised slimmable training, the control (arXiv 1812.08928): one view, one classifier
  * sliced on its input, cross-entropy with the labels at every width. With --distill
  * inplace the sub-networks take the full width's soft-max, a constant, in place of the
  * labels (or beside them, by the weight of distillation).

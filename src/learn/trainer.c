@@ -223,7 +223,8 @@ static void copy_stats(struct sl_trainer *trainer, bool restore)
 }
 
 /* An update between the widths of a batch. Whatever once had a gradient moves, by its
- * momentum and decay at least, other widths' private parameters included (spec 19.2). */
+ * momentum and decay at least, other widths' private parameters included: PyTorch's
+ * behaviour where clearing gradients writes zeros. */
 static enum sl_status update_after_width(struct sl_error *err, struct sl_trainer *trainer,
                                          int width, double lr)
 {

@@ -2,7 +2,7 @@
 /*
  * Width policy: which widths take part at a step (slow start), who teaches whom, and how
  * much each one's loss weighs. Pure functions of their arguments; weights by the modes of
- * spec 5.3, three of which are rounded to three decimals as the reference does.
+ * the published code, three of which are rounded to three decimals as there.
  */
 #include "learn/learn_int.h"
 

@@ -21,7 +21,7 @@
 enum sl_init {
     SL_INIT_ZERO,
     SL_INIT_ONE,
-    SL_INIT_KAIMING_FAN_OUT, /* N(0, sqrt(2 / (kernel^2 * out)))           spec 3.4 */
+    SL_INIT_KAIMING_FAN_OUT, /* N(0, sqrt(2 / (kernel^2 * out))), out at full width */
     SL_INIT_NORMAL_001,      /* N(0, 0.01) */
     SL_INIT_FAN_IN /* U(-1/sqrt(fan_in), +1/sqrt(fan_in)), fan_in of the weight */
 };
@@ -66,7 +66,7 @@ int sl_op_weight(const struct sl_op *op, int width);
 int sl_op_bias(const struct sl_op *op, int width);
 
 /* Which channels a narrow width takes. NESTED: the first ones, so that each width
- * contains all narrower ones. DISJOINT (spec 3.2's "non-overlap", an ablation): the
+ * contains all narrower ones. DISJOINT (an ablation of the published code): the
  * narrow widths lie one behind the other in ascending order of size, from channel 0, and
  * share nothing but the full width, which takes all. */
 enum sl_slices { SL_SLICES_NESTED, SL_SLICES_DISJOINT };
@@ -149,7 +149,7 @@ void sl_net_print(const struct sl_net *net, struct sl_text *text);
 
 enum sl_stem { SL_STEM_AUTO, SL_STEM_IMAGENET, SL_STEM_SMALL };
 /* What a CIFAR net's blocks are. SLIMCLR_CIFAR: those of the SlimCLR reference, whose
- * second norm has a ReLU of its own before the shortcut joins (spec 19.1): conv norm ReLU
+ * second norm has a ReLU of its own before the shortcut joins: conv norm ReLU
  * conv norm ReLU, add, ReLU. */
 enum sl_block { SL_BLOCK_BASIC, SL_BLOCK_SLIMCLR_CIFAR };
 enum sl_head {
@@ -183,10 +183,10 @@ struct sl_resnet_config {
 };
 /* Unknown arch: SL_ERROR_USAGE listing the known ones. A picture too small for the net's
  * strides likewise; a width that leaves an axis without channels is SL_ERROR_USAGE.
- * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), spec 3.5 mocov2_slim;
+ * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), MoCo v2's;
  * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01), CLASSIFIERS that for
- * each width; MOCOV3 and SIMCLR are spec 3.5's mocov3_slim with its predictor, and
- * simclr_slim. Names: "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1",
+ * each width; MOCOV3 (projector and predictor) and SIMCLR have norms (docs/methods.md).
+ * Names: "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1",
  * "….downsample.conv", "….downsample.norm", "….add" (SLIMCLR_CIFAR), "head.0", "head.2"
  * (MLP), "head.0" (LINEAR), "head.0", "head.1", "head.3", "head.4", "predictor.0",
  * "predictor.1", "predictor.3" (MOCOV3; SIMCLR has no predictor). */

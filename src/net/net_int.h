@@ -9,7 +9,7 @@
 
 #include "net/net.h"
 
-/* Spec 3.3. */
+/* PyTorch's defaults, which the paper's nets have. */
 #define NORM_EPSILON 1e-5f
 #define NORM_MOMENTUM 0.1f
 

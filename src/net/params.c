@@ -79,7 +79,7 @@ static void fill(float *dst, int64_t count, float value)
 
 static const uint32_t PRIVATE_KEYS = UINT32_C(0x20000);
 
-/* One parameter's start, a function of seed, key and full shape (spec 3.4). */
+/* One parameter's start, a function of seed, key and full shape. */
 static void param_start(const struct sl_net *net, const struct sl_param *param,
                         uint64_t seed, uint32_t key, float *dst)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Builders of the residual nets: the ImageNet family (18, 34: basic blocks; 50, 101, 152:
- * bottlenecks with the stride in the 3x3, spec 3.1) and the CIFAR family of depth 6n+2
- * (three stages of basic blocks, spec 13), each with its head. Only architecture stands
- * here; shape rules and widths are the builder's (net.c).
+ * bottlenecks with the stride in the 3x3) and the CIFAR family of depth 6n+2 (three
+ * stages of basic blocks), each with its head. Only architecture stands here; shape rules
+ * and widths are the builder's (net.c).
  *
  * Order of ops in a block, which is also the order of parameters: the main path up to its
  * last conv, then the projection shortcut (downsample.conv, downsample.norm) where the
  * shape changes, then the last norm, which adds the shortcut; in SlimCLR's own CIFAR
- * block the norm has a ReLU and an op of its own adds the shortcut (spec 19.1).
+ * block the norm has a ReLU and an op of its own adds the shortcut.
  */
 #include "net/net_int.h"
 
@@ -304,8 +304,8 @@ static int last_layer(struct builder *b, const char *part, int src, int out,
                          start.bias);
 }
 
-/* The predictor stands outside the encoder and starts as its framework has it
- * (spec 3.4). */
+/* The predictor stands outside the encoder and starts as PyTorch's linear layers do,
+ * whatever the head's start. */
 static struct head mocov3_head(struct builder *b, const struct sl_resnet_config *config,
                                int features)
 {
@@ -339,7 +339,7 @@ static struct head simclr_head(struct builder *b, const struct sl_resnet_config 
     return one_output(sl_net_norm(net, "head.4", x, SL_TAIL_NONE, -1, SL_INIT_ONE));
 }
 
-/* Spec 3.5. */
+/* The heads of net.h: docs/methods.md has them by method. */
 static struct head add_head(struct builder *b, const struct sl_resnet_config *config,
                             int features)
 {
@@ -375,7 +375,7 @@ static struct head add_head(struct builder *b, const struct sl_resnet_config *co
 }
 
 /* The published start suits the bottleneck nets it was published with; with it a small
- * net collapses (spec 19). A classifier always takes it. */
+ * net collapses (tests/learn/collapse.c). A classifier always takes it. */
 static struct sl_init_pair head_init(const struct sl_resnet_config *config,
                                      bool bottleneck)
 {

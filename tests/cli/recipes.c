@@ -80,7 +80,7 @@ static void test_published_sizes(void **state)
     assert_true(planned("cifar10-moco", "params_total") == 4361216.0);
     assert_true(planned("cifar10-trajectory", "params_total") == 4361216.0);
     assert_true(planned("cifar10-moco", "batch") == 512.0);
-    /* A backbone with four widths, and the head (spec 3.6). */
+    /* A backbone with four widths, and the head. */
     assert_true(planned("slimclr-mocov2-200ep", "params_total") ==
                 23587712.0 + 4458624.0);
     assert_true(planned("slimclr-mocov2-800ep", "params_total") ==

@@ -311,7 +311,8 @@ static void test_what_a_run_says(void **state)
     HOLDS(result->err, "all widths train from the start");
 }
 
-/* One JSON line with the fields of interface.md; no time is compared with anything. */
+/* One JSON line with the fields that scripts rely on; no time is compared with anything.
+ */
 static void test_bench(void **state)
 {
     static const char *const keys[] = {"best_s", "median_s",    "images_per_sec",

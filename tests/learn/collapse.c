@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The early collapse of spec 19 ("Start of the head on small nets"): a small ResNet-20
- * trains with the default start of its head, and collapses when the published start is
- * asked for. Real pictures of the built-in generator through the loader, as a run has
- * them; the cpu backend, for the reference loops would take minutes.
+ * The early collapse of a net with few features under the paper's start of the head: a
+ * small ResNet-20 trains with the default start of its head, and collapses when the
+ * published start is asked for. Real pictures of the built-in generator through the
+ * loader, as a run has them; the cpu backend, for the reference loops would take minutes.
  */
 #include "learn/learn.h"
 #include "netkit.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Row losses of every backend in this build: values and gradients against PyTorch's
- * (tests/golden/losses.h), acceptance items 6 and 7 of the SlimCLR specification (MoCo v2
- * and classifier parts), the teacher's entropy and the count of first places. Gradients
- * against differences are in tests/op/gradient.c.
+ * (tests/golden/losses.h), the level of chance for random unit vectors, no gradient where
+ * student and teacher agree, the teacher's entropy and the count of first places.
+ * Gradients against differences are in tests/op/gradient.c.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -155,7 +155,7 @@ static void losses_equal_pytorch(void **state SL_UNUSED)
     on_every_backend(golden_on);
 }
 
-/* ---- acceptance item 6 ------------------------------------------------------------- */
+/* ---- the level of chance ----------------------------------------------------------- */
 
 enum { CHANCE_ROWS = 48, CHANCE_DIM = 128, CHANCE_QUEUE = 65536 };
 enum { CHANCE_COLS = CHANCE_QUEUE + 1 };
@@ -189,7 +189,7 @@ static float *chance_logits(const struct sl_device *device, uint32_t purpose,
 }
 
 /* 1/2 mean over rows of Var_j(a_j - b_j), b NULL = 0: the high-temperature form of the
- * distillation loss (5.5) is made of it. */
+ * distillation loss is made of it. */
 static double half_variance(const float *a, const float *b)
 {
     double total = 0.0;
@@ -223,11 +223,11 @@ static void chance_on(const struct sl_device *device)
     /* ln 65537 + 1 / (2 128 0.2^2) = 11.19, the positive logits being random around 0
      * with a deviation of 1 / (0.2 sqrt(128)) = 0.44: 0.06 for the mean of 48 rows. */
     double expected = log(65537.0) + 1.0 / (2.0 * 128.0 * 0.2 * 0.2);
-    assert_close("11.19 of the specification", expected, 11.19, 0.005);
+    assert_close("11.19 for MoCo v2", expected, 11.19, 0.005);
     assert_close("InfoNCE of random unit vectors", run(device, loss).value, expected,
                  0.18);
 
-    /* tau^2 ln 65537 = 277.26, less 1/2 Var(u), plus 1/2 Var(s - u) (5.5) */
+    /* tau^2 ln 65537 = 277.26, less 1/2 Var(u), plus 1/2 Var(s - u) */
     loss.kind = SL_LOSS_SOFT;
     loss.teacher = teacher;
     loss.temperature = 5.0f;
@@ -263,7 +263,7 @@ static void item_6_random_unit_vectors(void **state SL_UNUSED)
     on_every_backend(chance_on);
 }
 
-/* ---- acceptance item 7, and the teacher's entropy ---------------------------------- */
+/* ---- student and teacher agree, and the teacher's entropy -------------------------- */
 
 enum { SAME_ROWS = 5, SAME_COLS = 1031 };
 

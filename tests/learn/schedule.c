@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spec item 8: learning rates of section 6.2 (with 1251 steps an epoch) and momenta of
- * the average, lambdas of section 5.3; slow start as a step, and the texts that name
- * weights and slow starts, bad ones included.
+ * Learning rates and momenta of the average at steps of the published recipes (with 1251
+ * steps an epoch), worked out apart; lambdas of every mode; slow start as a step, and the
+ * texts that name weights and slow starts, bad ones included.
  */
 #include "learn/learn.h"
 #include "netkit.h"
@@ -89,7 +89,7 @@ static void test_lr_edges(void **state)
     assert_true(isfinite(sl_lr_at(&config, PER_EPOCH + 1)));
 }
 
-/* eta x 0.1 from each milestone on, after the warm-up (spec 6.2 step mode). */
+/* eta x 0.1 from each milestone on, after the warm-up. */
 static void test_lr_step(void **state)
 {
     (void)state;
@@ -108,7 +108,8 @@ static void test_lr_step(void **state)
     near(sl_lr_at(&config, 5), 0.25, 1e-8);
 }
 
-/* Spec 19.18: lr of epoch e = 1 … 100 is 0.03 (1 + cos(pi (e - 1) / 101)). */
+/* The published CIFAR loop: lr of epoch e = 1 … 100 is 0.03 (1 + cos(pi (e - 1) / 101)).
+ */
 static void test_lr_epoch_cosine(void **state)
 {
     (void)state;
@@ -128,7 +129,7 @@ static void test_lr_epoch_cosine(void **state)
 
 /* ---- momentum of the average ------------------------------------------------------- */
 
-/* MoCo v3's at epochs 0, 75, 150, 225 and 300 of 300 (spec 6.2). */
+/* MoCo v3's at epochs 0, 75, 150, 225 and 300 of 300. */
 static void test_average_momentum(void **state)
 {
     (void)state;

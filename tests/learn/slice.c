@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The property that pins widths down (architecture 7.2; items 2, 3 and 4 of the
- * acceptance list of the SlimCLR spec), bit for bit on the reference backend: a
- * stand-alone net of the narrow size, loaded with copied slices, computes what the shared
- * net computes at that width, forward and backward; the shared gradient is the sum over
- * widths; and a width leaves the private state of the others alone.
+ * The property that pins widths down (docs/architecture.md, section 5), bit for bit on
+ * the reference backend: a stand-alone net of the narrow size, loaded with copied slices,
+ * computes what the shared net computes at that width, forward and backward; the shared
+ * gradient is the sum over widths; and a width leaves the private state of the others
+ * alone.
  */
 #include "netkit.h"
 
@@ -52,8 +52,8 @@ static struct sl_net *make_net(enum shape shape, const char *widths, int base)
  * array and the one in the dense array of the narrow net. */
 typedef void (*pair_fn)(float *shared, float *dense);
 
-/* Spec 3.2, "non-overlap": in ascending order of size from channel 0; the full width and
- * fixed axes take all. */
+/* Disjoint slices lie in ascending order of size from channel 0; the full width and fixed
+ * axes take all. */
 static int64_t first_of(const struct sl_net *net, int axis, int width)
 {
     int64_t first = 0;
@@ -67,7 +67,7 @@ static int64_t first_of(const struct sl_net *net, int axis, int width)
 static void for_slice(const struct sl_net *net, int param, int width, float *flat,
                       float *dense, pair_fn each)
 {
-    /* By the words of the spec, not by sl_params_slice: W[0:out_w, 0:in_w, :, :], or from
+    /* By the words of net.h, not by sl_params_slice: W[0:out_w, 0:in_w, :, :], or from
      * where the narrower widths end. */
     const struct sl_param *p = &net->params[param];
     int64_t in_full = net->axes[p->axis_in].full;
@@ -342,7 +342,8 @@ static void test_gradient_sum(void **state)
 
 /* ---- disjoint slices --------------------------------------------------------------- */
 
-/* The example of spec 3.2: 128, 64 and 32 channels are [0,128), [32,96) and [0,32). */
+/* The example of the published code: 128, 64 and 32 channels are [0,128), [32,96) and
+ * [0,32). */
 static void test_spans(void **state)
 {
     (void)state;
@@ -408,7 +409,7 @@ static void test_norm_isolation(void **state)
 
 /* ---- running statistics ------------------------------------------------------------ */
 
-/* Spec 3.3 in words: new = 0.9 old + 0.1 batch, the batch's being the mean over groups of
+/* PyTorch's rule: new = 0.9 old + 0.1 batch, the batch's being the mean over groups of
  * mean and unbiased variance. */
 static void test_running_statistics(void **state)
 {

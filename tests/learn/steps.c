@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Properties of whole steps on a tiny four-width net: the sum of gradients over widths
- * (spec item 3), slow start (5), the queue (9), the key shuffle (10), and what
- * architecture asks of a trainer: no allocation while it runs, the same bits with and
- * without memory reuse, after a restore, and beside another trainer. Values against
- * PyTorch are method.c's.
+ * slow start, the queue, the key shuffle, and what architecture asks of a trainer: no
+ * allocation while it runs, the same bits with and without memory reuse, after a restore,
+ * and beside another trainer. Values against PyTorch are method.c's.
  */
 #include "trainkit.h"
 

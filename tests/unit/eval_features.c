@@ -352,7 +352,7 @@ static void test_lack_of_memory(void **state)
     close_kit(&kit);
 }
 
-/* ---- spec 12 ----------------------------------------------------------------------- */
+/* ---- frozen tensors ---------------------------------------------------------------- */
 
 struct refresh {
     struct frozen_kit *kit;
@@ -374,9 +374,9 @@ static enum sl_status fresh_views(struct sl_error *err, void *context, int epoch
     return SL_OK;
 }
 
-/* Spec 18, item 12: kNN and probes, those with views of their own as well, leave every
- * frozen tensor as it was, to the bit. */
-static void test_spec_12_frozen_tensors_stay(void **state)
+/* kNN and probes, those with views of their own as well, leave every frozen tensor as it
+ * was, to the bit. */
+static void test_frozen_tensors_stay(void **state)
 {
     static const int widths[] = {0, 1, 2};
     struct sl_error err = {0};
@@ -551,7 +551,7 @@ int main(void)
         cmocka_unit_test(test_damaged_pictures_are_left_out),
         cmocka_unit_test(test_nothing_readable_is_an_error),
         cmocka_unit_test(test_lack_of_memory),
-        cmocka_unit_test(test_spec_12_frozen_tensors_stay),
+        cmocka_unit_test(test_frozen_tensors_stay),
         cmocka_unit_test(test_raw_pixels),
         cmocka_unit_test(test_raw_pixels_of_large_views),
         cmocka_unit_test(test_centre),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linear probes against an implementation in double written from the formulae (spec 9),
- * whose gradient is held to finite differences: losses, both kinds of classifier, soft
- * labels, schedule, momentum, order of the rows. The same against losses by PyTorch. Then
- * what the formulae do not show: standardisation, which epoch is judged, rows without
- * labels, refusals.
+ * Linear probes against an implementation in double written from the formulae, whose
+ * gradient is held to finite differences: losses, both kinds of classifier, soft labels,
+ * schedule, momentum, order of the rows. The same against losses by PyTorch. Then what
+ * the formulae do not show: standardisation, which epoch is judged, rows without labels,
+ * refusals.
  */
 #include "eval/eval.h"
 #include "golden/probe.h"
@@ -374,8 +374,8 @@ static void test_plain_probes_equal_the_slow_ones(void **state)
     finish_set(&set);
 }
 
-/* Spec 18, item 12: the loss of a sub-network's probe is 1/2 (CE + soft CE). */
-static void test_spec_12_sub_network_loss_is_half_ce_half_soft_ce(void **state)
+/* The loss of a sub-network's probe is 1/2 (CE + soft CE). */
+static void test_sub_network_loss_is_half_ce_half_soft_ce(void **state)
 {
     struct set set = make_set(1.0F);
     struct sl_probe_config config = plain_config();
@@ -792,8 +792,8 @@ static void test_refusals(void **state)
     finish_set(&set);
 }
 
-/* Spec 15.1: sizes of the probes on a ResNet-50 at four widths, from integer widths. */
-static void test_spec_1_probe_sizes(void **state)
+/* Sizes of the probes on a ResNet-50 at four widths, from integer widths. */
+static void test_probe_sizes(void **state)
 {
     struct sl_error err = {0};
     struct sl_widths widths;
@@ -813,7 +813,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_batch_by_hand),
         cmocka_unit_test(test_plain_probes_equal_the_slow_ones),
-        cmocka_unit_test(test_spec_12_sub_network_loss_is_half_ce_half_soft_ce),
+        cmocka_unit_test(test_sub_network_loss_is_half_ce_half_soft_ce),
         cmocka_unit_test(test_gradient_is_the_derivative),
         cmocka_unit_test(test_losses_by_pytorch),
         cmocka_unit_test(test_backends_agree),
@@ -826,7 +826,7 @@ int main(void)
         cmocka_unit_test(test_last_epoch_is_judged),
         cmocka_unit_test(test_unlabelled_rows_play_no_part),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_spec_1_probe_sizes),
+        cmocka_unit_test(test_probe_sizes),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Architectures by their published sizes: parameters and multiply-adds per width and head
- * (item 1 of the acceptance list of the SlimCLR spec, its 3.6 and 19.18), the layout of
- * the flat arrays, and what the builders refuse. No number is computed by an op here.
+ * (SlimCLR's ResNet-50 and CIFAR nets), the layout of the flat arrays, and what the
+ * builders refuse. No number is computed by an op here.
  */
 #include "netkit.h"
 
@@ -102,8 +102,8 @@ static void test_heads(void **state)
     }
 }
 
-/* The network of spec 19.18: 4,361,216 parameters, 647.7 and 162.4 million multiply-adds;
- * a ReLU before the shortcut joins costs neither. */
+/* The network of SlimCLR's CIFAR-10 experiments: 4,361,216 parameters, 647.7 and 162.4
+ * million multiply-adds; a ReLU before the shortcut joins costs neither. */
 static void test_slimclr_cifar(void **state)
 {
     (void)state;
