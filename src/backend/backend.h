@@ -90,7 +90,7 @@ struct sl_op_args {
     const void *diff_dst;
     void *diff_src;    /* NULL when need_diff_src is false */
     bool diff_src_add; /* add to diff_src instead of writing it */
-    void *diff_added;  /* SL_TAIL_ADD_RELU */
+    void *diff_added;  /* SL_TAIL_ADD_RELU; may be diff_dst itself when not added to */
     bool diff_added_add;
     void *packed_diff;                          /* written (not added to) */
     float *diff_bias, *diff_scale, *diff_shift; /* written (not added to); the latter two

@@ -7,7 +7,9 @@
  * Time is counted in ops. Of n ops, op k runs forward at time k; at time n the caller
  * reads the output; op k runs backward at time 2n - k. A value, a gradient or a workspace
  * lives from the first to the last time it is touched, and two that live at a common time
- * never share a byte: that is the whole contract with the executor.
+ * never share a byte, but for one case: where values join, the gradient of the one that
+ * was added begins as that of the sum, masked in its place. That is the whole contract
+ * with the executor.
  */
 #include "net/net_int.h"
 
@@ -267,11 +269,32 @@ static void find_lifetimes(struct sl_plan *plan)
     touch(&plan->values[plan->config.output], plan->n_calls);
 }
 
+/* The gradient of what was added takes the memory of the sum's, which nobody reads after
+ * the op: a whole chain of residual blocks has one gradient, and the op's backward writes
+ * where it has just read. */
+static void share_joins(struct sl_plan *plan)
+{
+    for (int k = plan->n_calls - 1; k >= 0; k--) {
+        const struct sl_call *call = &plan->calls[k];
+        if (call->op->added < 0 || call->diff_added_add || !call->desc.backward) {
+            continue;
+        }
+        struct sl_item *added = &plan->diffs[call->op->added];
+        struct sl_item *sum = &plan->diffs[call->op->dst];
+        sum = sum->within != NULL ? sum->within : sum;
+        if (added->bytes > 0 && added->bytes == sum->bytes) {
+            touch(sum, added->birth);
+            touch(sum, added->death);
+            added->within = sum;
+        }
+    }
+}
+
 /* ---- placement --------------------------------------------------------------------- */
 
 static bool lives(const struct sl_item *item)
 {
-    return item->bytes > 0 && item->birth >= 0;
+    return item->bytes > 0 && item->birth >= 0 && item->within == NULL;
 }
 
 static bool meet(const struct sl_item *a, const struct sl_item *b)
@@ -364,6 +387,9 @@ static enum sl_status lay_out_items(struct sl_error *err, struct sl_plan *plan)
     SL_TRY(sl_arena_alloc(err, plan->arena, plan->n_items, sizeof *order, &order));
     SL_TRY(size_items(err, plan));
     find_lifetimes(plan);
+    if (!plan->config.reuse_off) {
+        share_joins(plan);
+    }
     for (int i = 0; i < plan->n_items; i++) {
         if (lives(&plan->items[i])) {
             order[n++] = &plan->items[i];
@@ -375,6 +401,11 @@ static enum sl_status lay_out_items(struct sl_error *err, struct sl_plan *plan)
     }
     for (int i = 0; i < n; i++) {
         order[i]->offset += plan->packed_bytes;
+    }
+    for (int i = 0; i < plan->n_items; i++) {
+        if (plan->items[i].within != NULL) {
+            plan->items[i].offset = plan->items[i].within->offset;
+        }
     }
     for (int k = 0; k < plan->n_calls; k++) {
         plan->calls[k].workspace = plan->workspaces[k].offset;
