@@ -36,6 +36,30 @@ static inline void sl_cpu_want(struct sl_cpu_ahead *ahead, const void *begin,
     }
 }
 
+/* Part `i` of `n` of what is wanted, cut off where a span ends. */
+struct sl_cpu_piece {
+    const char *begin; /* NULL: nothing */
+    int64_t bytes;
+};
+static inline struct sl_cpu_piece sl_cpu_ahead_part(const struct sl_cpu_ahead *ahead,
+                                                    int i, int n)
+{
+    int64_t all = 0;
+    for (int k = 0; k < ahead->n; k++) {
+        all += ahead->at[k].bytes;
+    }
+    int64_t at = all / n * i;
+    for (int k = 0; k < ahead->n; k++) {
+        const int64_t left = ahead->at[k].bytes - at;
+        if (left > 0) {
+            return (struct sl_cpu_piece){ahead->at[k].begin + at,
+                                         left < all / n ? left : all / n};
+        }
+        at -= ahead->at[k].bytes;
+    }
+    return (struct sl_cpu_piece){NULL, 0};
+}
+
 /* What is wanted falls to `times` calls of sl_cpu_ask. */
 static inline void sl_cpu_ask_in(struct sl_cpu_ahead *ahead, int64_t times)
 {

@@ -170,8 +170,11 @@ static struct pass pass_to_source(const struct sl_prepared *op,
  * end. */
 static void add_pixels(const struct sl_cpu_pointwise_op *w, int64_t count,
                        const uint16_t *x, const uint16_t *y, struct sl_cpu_range out,
-                       bool add, float *dw)
+                       bool add, struct sl_cpu_piece ahead, float *dw)
 {
+    if (out.begin == out.end) {
+        return;
+    }
     const struct sl_cpu_product product = {
         .rows = out.end - out.begin,
         .vectors = w->in_lanes / SL_CPU_LANES,
@@ -182,6 +185,7 @@ static void add_pixels(const struct sl_cpu_pointwise_op *w, int64_t count,
         .b = x,
         .b_vector = (int64_t)2 * SL_CPU_LANES,
         .b_pair = 2 * w->in_lanes,
+        .ahead = ahead,
     };
     sl_cpu_product_f32(&product, dw + out.begin * w->in_lanes, w->in_lanes, add);
 }
@@ -199,6 +203,30 @@ static unsigned char *own_room(const struct sl_cpu_pointwise_op *w,
 {
     const size_t room = sl_cpu_round(sums_bytes(w)) + paired_bytes(w);
     return (unsigned char *)args->scratch + (size_t)part * room;
+}
+
+/* The products of pixels that are a part's own, and of the maps what its `left` others
+ * will read next: the source during some of the output channels, the gradient during the
+ * rest, so that each takes as long as its size asks for. */
+static void add_own(const struct weights_call *call, struct sl_cpu_range pixels,
+                    int64_t left, const uint16_t *x, const uint16_t *y, bool add,
+                    float *dw)
+{
+    const struct sl_cpu_pointwise_op *w = call->op->pointwise;
+    const int64_t count = pixels.end - pixels.begin;
+    const int64_t next = left < w->paired ? left : w->paired;
+    const int64_t item = sizeof(uint16_t);
+    const int64_t split = w->out * w->in / (w->in + w->out);
+    struct sl_cpu_piece src = {NULL, 0};
+    struct sl_cpu_piece diff_dst = {NULL, 0};
+    if (next > 0) {
+        src.begin = (const char *)call->args->src + pixels.end * w->in * item;
+        src.bytes = next * w->in * item;
+        diff_dst.begin = (const char *)call->args->diff_dst + pixels.end * w->out * item;
+        diff_dst.bytes = next * w->out * item;
+    }
+    add_pixels(w, count, x, y, (struct sl_cpu_range){0, split}, add, src, dw);
+    add_pixels(w, count, x, y, (struct sl_cpu_range){split, w->out}, add, diff_dst, dw);
 }
 
 static void backward_pixels(const void *context, struct sl_cpu_range pixels, int part)
@@ -220,8 +248,8 @@ static void backward_pixels(const void *context, struct sl_cpu_range pixels, int
         const int64_t count = left < w->paired ? left : w->paired;
         sl_pointwise_pairs(src + first * w->in, count, w->in, w->in_lanes, x);
         sl_pointwise_pairs(diff_dst + first * w->out, count, w->out, w->out_lanes, y);
-        add_pixels(w, count, x, y, (struct sl_cpu_range){0, w->out}, first > pixels.begin,
-                   dw);
+        add_own(call, (struct sl_cpu_range){first, first + count}, left - count, x, y,
+                first > pixels.begin, dw);
         if (call->op->desc.need_diff_src) {
             run_pixels(&to_source, (struct sl_cpu_range){first, first + count});
         }
@@ -266,7 +294,8 @@ static void sum_channels(const void *context, struct sl_cpu_range out, int part 
     const struct sl_cpu_pointwise_op *w = call->op->pointwise;
     const uint16_t *x = call->args->scratch;
     const uint16_t *y = x + w->paired * w->in_lanes;
-    add_pixels(w, call->count, x, y, out, call->first > 0, call->args->packed_diff);
+    add_pixels(w, call->count, x, y, out, call->first > 0, (struct sl_cpu_piece){NULL, 0},
+               call->args->packed_diff);
 }
 
 /* All threads pair many pixels, then each sums some of the output channels. */

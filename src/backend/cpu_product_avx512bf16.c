@@ -20,8 +20,9 @@ struct target {
     int64_t row; /* values */
     bool is_bf16, add;
     __mmask16 last; /* lanes of the last vector */
-    /* What the next block reads of A, where its rows follow each other: asked for while
-     * this one calculates, `step` bytes with each k. */
+    /* What the next block reads of A, where its rows follow each other, or a share of the
+     * product's `ahead`: asked for while this one calculates, `step` bytes with each k.
+     */
     const char *next;
     int64_t step;
 };
@@ -169,12 +170,27 @@ static int take_vectors(int64_t left)
     return left == 3 ? 3 : left >= 2 ? 2 : 1;
 }
 
+/* Blocks of a product: how often its pairs go by. */
+static int64_t blocks_of(const struct sl_cpu_product *p)
+{
+    int64_t blocks = 0;
+    for (int64_t vector = 0; vector < p->vectors;) {
+        const int vectors = take_vectors(p->vectors - vector);
+        blocks += (p->rows + rows_most[vectors] - 1) / rows_most[vectors];
+        vector += vectors;
+    }
+    return blocks;
+}
+
 /* Columns outside, so that their part of B stays in the nearest cache while rows go by.
  */
 static void product(const struct sl_cpu_product *p, struct target to, size_t item,
                     __mmask16 last)
 {
     char *c = to.c;
+    const char *ahead = p->ahead.begin;
+    const int64_t ahead_step =
+        ahead == NULL ? 0 : p->ahead.bytes / (blocks_of(p) * p->pairs);
     for (int64_t vector = 0; vector < p->vectors;) {
         const int vectors = take_vectors(p->vectors - vector);
         const int64_t most = rows_most[vectors];
@@ -183,8 +199,14 @@ static void product(const struct sl_cpu_product *p, struct target to, size_t ite
         to.last = vector + vectors == p->vectors ? last : (__mmask16)0xffff;
         for (int64_t i = 0, row = 0; i < blocks; i++) {
             const int64_t rows = p->rows / blocks + (i < p->rows % blocks);
-            to.next = (const char *)(p->a + (row + rows) * p->a_row);
-            to.step = p->a_pair == 2 ? rows * p->a_row * 2 / p->pairs : 0;
+            if (ahead != NULL) {
+                to.next = ahead;
+                to.step = ahead_step;
+                ahead += ahead_step * p->pairs;
+            } else {
+                to.next = (const char *)(p->a + (row + rows) * p->a_row);
+                to.step = p->a_pair == 2 ? rows * p->a_row * 2 / p->pairs : 0;
+            }
             to.c = c + (size_t)(row * to.row + vector * SL_CPU_LANES) * item;
             any_block((int)rows, vectors, p, p->a + row * p->a_row,
                       p->b + vector * p->b_vector, &to);

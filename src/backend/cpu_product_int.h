@@ -11,7 +11,7 @@
 #ifndef SRC_BACKEND_CPU_PRODUCT_INT_H
 #define SRC_BACKEND_CPU_PRODUCT_INT_H
 
-#include "base/base.h"
+#include "backend/cpu_ahead_int.h"
 
 enum { SL_CPU_LANES = 16 };
 
@@ -31,6 +31,9 @@ struct sl_cpu_product {
     int64_t a_row, a_pair;
     const uint16_t *b;
     int64_t b_vector, b_pair;
+    /* Memory that is touched after the product and asked for during it; nothing: the rows
+     * of A that follow, where rows follow each other. */
+    struct sl_cpu_piece ahead;
 };
 
 /* C float32, at c[r*c_row + column]; written, or added to. */

@@ -32,9 +32,7 @@ enum {
     /* Points of the weights' gradient up to which each thread has its own sums; with
      * more, threads share the points instead, and the tiles at a time are many. */
     OWN_SUMS_BYTES = 1280 * 1024,
-    SHARED_BYTES = 8 * 1024 * 1024,
-    /* Channels up to which maps are asked for ahead. */
-    AHEAD_LANES = 32
+    SHARED_BYTES = 8 * 1024 * 1024
 };
 
 struct sl_cpu_winograd_op {
@@ -173,16 +171,14 @@ static void winograd_drop(struct sl_prepared *op)
 
 /* ---- forward, and the gradient of the source --------------------------------------- */
 
-/* The part of a map under `count` tiles from `first` on. Where channels are many, what is
- * calculated takes so long that the machine's own guesses are enough. */
+/* The part of a map under `count` tiles from `first` on: each of the products asks for a
+ * sixteenth of what comes after them. */
 static void want_tiles(struct sl_cpu_ahead *ahead, const struct sl_winograd_map *map,
                        const uint16_t *at, int64_t first, int64_t count, bool written)
 {
-    if (map->lanes <= AHEAD_LANES) {
-        const struct sl_winograd_span span = sl_winograd_span_of(map, first, count);
-        sl_cpu_want(ahead, at + span.begin,
-                    (span.end - span.begin) * (int64_t)sizeof(*at), written);
-    }
+    const struct sl_winograd_span span = sl_winograd_span_of(map, first, count);
+    sl_cpu_want(ahead, at + span.begin, (span.end - span.begin) * (int64_t)sizeof(*at),
+                written);
 }
 
 /* dst (=|+=) the convolution of src with the points of a kernel, tile by tile. */
@@ -209,9 +205,7 @@ static void run_tiles(const struct pass *pass, int64_t first, int64_t count, int
     struct sl_cpu_ahead ahead = {0};
     want_tiles(&ahead, pass->to, pass->dst, first, count, true);
     want_tiles(&ahead, pass->from, pass->src, first + count, next, false);
-    sl_cpu_ask_in(&ahead, POINTS);
     for (int p = 0; p < POINTS; p++) {
-        sl_cpu_ask(&ahead);
         const struct sl_cpu_product product = {
             .rows = count,
             .vectors = out / SL_CPU_LANES,
@@ -222,6 +216,7 @@ static void run_tiles(const struct pass *pass, int64_t first, int64_t count, int
             .b = pass->weights + p * weights_stride(in, out),
             .b_vector = in * SL_CPU_LANES,
             .b_pair = (int64_t)2 * SL_CPU_LANES,
+            .ahead = sl_cpu_ahead_part(&ahead, p, POINTS),
         };
         sl_cpu_product_f32(&product, m + p * m_stride, out, false);
     }
@@ -261,13 +256,11 @@ static void winograd_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 /* dU (16, out, in lanes) (=|+=) products of `count` paired tiles, points begin .. end. */
 static void add_points(const struct sl_cpu_winograd_op *w, int64_t count,
                        const uint16_t *v, const uint16_t *y, struct sl_cpu_range points,
-                       bool add, struct sl_cpu_ahead *ahead, float *du)
+                       bool add, const struct sl_cpu_ahead *ahead, float *du)
 {
     const int64_t in = w->src.lanes;
     const int64_t out = w->dst.lanes;
-    sl_cpu_ask_in(ahead, POINTS);
     for (int64_t p = points.begin; p < points.end; p++) {
-        sl_cpu_ask(ahead);
         const struct sl_cpu_product product = {
             .rows = w->dst.channels,
             .vectors = in / SL_CPU_LANES,
@@ -278,6 +271,7 @@ static void add_points(const struct sl_cpu_winograd_op *w, int64_t count,
             .b = v + p * tiles_stride(count, &w->src),
             .b_vector = (int64_t)2 * SL_CPU_LANES,
             .b_pair = 2 * in,
+            .ahead = sl_cpu_ahead_part(ahead, (int)p, POINTS),
         };
         sl_cpu_product_f32(&product, du + p * sums_stride(w), in, add);
     }
@@ -373,7 +367,7 @@ static void sum_points(const void *context, struct sl_cpu_range points,
                        int part SL_UNUSED)
 {
     const struct weights_call *call = context;
-    struct sl_cpu_ahead nothing = {0};
+    const struct sl_cpu_ahead nothing = {0};
     add_points(call->w, call->count, call->args->scratch, gradient_points(call), points,
                call->first > 0, &nothing, call->args->packed_diff);
 }
