@@ -110,9 +110,10 @@ static inline void load_constants(const struct block *b, int n, const float *fro
 
 struct sums_call {
     int64_t c;
-    const uint16_t *g, *x, *dst; /* g and dst: gradients only; dst NULL: no mask */
+    const uint16_t *g, *x, *dst; /* g and dst: gradients only */
     const float *shift;
-    uint16_t *diff_added; /* NULL: none */
+    const struct sl_cpu_norm_forward *norm; /* gradients only */
+    uint16_t *diff_added;                   /* NULL: none */
     const struct sl_cpu_sums *sums;
 };
 
@@ -183,15 +184,34 @@ static void norm_sums(const struct sl_cpu_tile *tile, int64_t count, const void 
     walk(tile, count, sum_block, &call);
 }
 
+/* y = x slope + offset, with offset = shift - mean slope */
+SL_INLINE void load_forward(const struct block *b, int n,
+                            const struct sl_cpu_norm_forward *norm, __m512 *slope,
+                            __m512 *offset)
+{
+    __m512 mean[VECTORS];
+    load_constants(b, n, norm->slope, slope);
+    load_constants(b, n, norm->mean, mean);
+    load_constants(b, n, norm->shift, offset);
+    for (int i = 0; i < n; i++) {
+        offset[i] = _mm512_fnmadd_ps(mean[i], slope[i], offset[i]);
+    }
+}
+
 enum pass { PASS_NONE, PASS_WRITE, PASS_ADD };
 
 SL_INLINE void gradient_sum_columns(const struct block *b, const struct sums_call *call,
-                                    int n, bool masked, enum pass pass)
+                                    int n, enum sl_tail tail, enum pass pass)
 {
+    __m512 slope[VECTORS];
+    __m512 offset[VECTORS];
     __m512 mean[VECTORS];
     __m512 first[VECTORS];
     __m512 second[VECTORS];
-    load_constants(b, n, call->shift, mean);
+    load_constants(b, n, call->norm->mean, mean);
+    if (tail == SL_TAIL_RELU) {
+        load_forward(b, n, call->norm, slope, offset);
+    }
     for (int i = 0; i < n; i++) {
         first[i] = _mm512_setzero_ps();
         second[i] = _mm512_setzero_ps();
@@ -201,8 +221,11 @@ SL_INLINE void gradient_sum_columns(const struct block *b, const struct sums_cal
         for (int i = 0; i < n; i++) {
             const __mmask16 lanes = lanes_of(b, i);
             const int64_t j = at + i * LANES;
+            const __m512 x = sl_lanes_load(lanes, call->x + j);
             __m512 g = sl_lanes_load(lanes, call->g + j);
-            if (masked) {
+            if (tail == SL_TAIL_RELU) {
+                g = passed_lanes(_mm512_fmadd_ps(x, slope[i], offset[i]), g);
+            } else if (tail == SL_TAIL_ADD_RELU) {
                 g = passed_lanes(sl_lanes_load(lanes, call->dst + j), g);
             }
             if (pass == PASS_ADD) {
@@ -213,67 +236,65 @@ SL_INLINE void gradient_sum_columns(const struct block *b, const struct sums_cal
                 sl_lanes_store(lanes, call->diff_added + j, g);
             }
             first[i] = _mm512_add_ps(first[i], g);
-            second[i] = _mm512_fmadd_ps(
-                g, _mm512_sub_ps(sl_lanes_load(lanes, call->x + j), mean[i]), second[i]);
+            second[i] = _mm512_fmadd_ps(g, _mm512_sub_ps(x, mean[i]), second[i]);
         }
     }
     join_block(b, call, first, second);
 }
 
 SL_INLINE void gradient_sum_any(const struct block *b, const struct sums_call *call,
-                                bool masked, enum pass pass)
+                                enum sl_tail tail, enum pass pass)
 {
     switch (b->n) {
     case 1:
-        gradient_sum_columns(b, call, 1, masked, pass);
+        gradient_sum_columns(b, call, 1, tail, pass);
         break;
     case 2:
-        gradient_sum_columns(b, call, 2, masked, pass);
+        gradient_sum_columns(b, call, 2, tail, pass);
         break;
     case 3:
-        gradient_sum_columns(b, call, 3, masked, pass);
+        gradient_sum_columns(b, call, 3, tail, pass);
         break;
     default:
-        gradient_sum_columns(b, call, 4, masked, pass);
+        gradient_sum_columns(b, call, 4, tail, pass);
         break;
     }
 }
 
 static void gradient_sum_plain(const struct block *b, const void *call)
 {
-    gradient_sum_any(b, call, false, PASS_NONE);
+    gradient_sum_any(b, call, SL_TAIL_NONE, PASS_NONE);
 }
 
-static void gradient_sum_masked(const struct block *b, const void *call)
+static void gradient_sum_relu(const struct block *b, const void *call)
 {
-    gradient_sum_any(b, call, true, PASS_NONE);
+    gradient_sum_any(b, call, SL_TAIL_RELU, PASS_NONE);
 }
 
 static void gradient_sum_write(const struct block *b, const void *call)
 {
-    gradient_sum_any(b, call, true, PASS_WRITE);
+    gradient_sum_any(b, call, SL_TAIL_ADD_RELU, PASS_WRITE);
 }
 
 static void gradient_sum_add(const struct block *b, const void *call)
 {
-    gradient_sum_any(b, call, true, PASS_ADD);
+    gradient_sum_any(b, call, SL_TAIL_ADD_RELU, PASS_ADD);
 }
 
 static void norm_gradient_sums(const struct sl_cpu_tile *tile, int64_t count,
                                const void *g, const void *x, const void *dst,
-                               const float *mean, void *diff_added, bool diff_added_add,
-                               const struct sl_cpu_sums *sums)
+                               const struct sl_cpu_norm_forward *norm, void *diff_added,
+                               bool diff_added_add, const struct sl_cpu_sums *sums)
 {
     const struct sums_call call = {.c = tile->c,
                                    .g = g,
                                    .x = x,
                                    .dst = dst,
-                                   .shift = mean,
+                                   .norm = norm,
                                    .diff_added = diff_added,
                                    .sums = sums};
-    SL_ASSERT(diff_added == NULL || dst != NULL);
-    block_fn work = dst == NULL ? gradient_sum_plain : gradient_sum_masked;
-    if (diff_added != NULL) {
+    block_fn work = norm->tail == SL_TAIL_NONE ? gradient_sum_plain : gradient_sum_relu;
+    if (norm->tail == SL_TAIL_ADD_RELU) {
         work = diff_added_add ? gradient_sum_add : gradient_sum_write;
     }
     walk(tile, count, work, &call);
@@ -287,19 +308,12 @@ struct apply_call {
     uint16_t *y;
 };
 
-/* y = x slope + (shift - mean slope) */
 SL_INLINE void apply_columns(const struct block *b, const struct apply_call *call, int n,
                              enum sl_tail tail)
 {
     __m512 slope[VECTORS];
     __m512 offset[VECTORS];
-    __m512 mean[VECTORS];
-    load_constants(b, n, call->norm->slope, slope);
-    load_constants(b, n, call->norm->mean, mean);
-    load_constants(b, n, call->norm->shift, offset);
-    for (int i = 0; i < n; i++) {
-        offset[i] = _mm512_fnmadd_ps(mean[i], slope[i], offset[i]);
-    }
+    load_forward(b, n, call->norm, slope, offset);
     for (int64_t row = 0; row < b->rows; row++) {
         const int64_t at = b->at + row * b->period;
         for (int i = 0; i < n; i++) {
@@ -367,16 +381,17 @@ struct gradient_call {
 
 /* dx = slope g - by_x x + (mean by_x - by_g) */
 SL_INLINE void gradient_columns(const struct block *b, const struct gradient_call *call,
-                                int n, bool masked, bool add)
+                                int n, enum sl_tail tail, bool add)
 {
     __m512 slope[VECTORS];
+    __m512 forward[VECTORS];
     __m512 by_x[VECTORS];
     __m512 offset[VECTORS];
     __m512 by_g[VECTORS];
-    load_constants(b, n, call->norm->slope, slope);
+    load_forward(b, n, &call->norm->forward, slope, forward);
     load_constants(b, n, call->norm->by_x, by_x);
     load_constants(b, n, call->norm->by_g, by_g);
-    load_constants(b, n, call->norm->mean, offset);
+    load_constants(b, n, call->norm->forward.mean, offset);
     for (int i = 0; i < n; i++) {
         offset[i] = _mm512_fmsub_ps(offset[i], by_x[i], by_g[i]);
     }
@@ -385,12 +400,14 @@ SL_INLINE void gradient_columns(const struct block *b, const struct gradient_cal
         for (int i = 0; i < n; i++) {
             const __mmask16 lanes = lanes_of(b, i);
             const int64_t j = at + i * LANES;
+            const __m512 x = sl_lanes_load(lanes, call->x + j);
             __m512 g = sl_lanes_load(lanes, call->g + j);
-            if (masked) {
+            if (tail == SL_TAIL_RELU) {
+                g = passed_lanes(_mm512_fmadd_ps(x, slope[i], forward[i]), g);
+            } else if (tail == SL_TAIL_ADD_RELU) {
                 g = passed_lanes(sl_lanes_load(lanes, call->dst + j), g);
             }
-            __m512 value =
-                _mm512_fnmadd_ps(sl_lanes_load(lanes, call->x + j), by_x[i], offset[i]);
+            __m512 value = _mm512_fnmadd_ps(x, by_x[i], offset[i]);
             value = _mm512_fmadd_ps(g, slope[i], value);
             if (add) {
                 value = _mm512_add_ps(value, sl_lanes_load(lanes, call->diff + j));
@@ -401,53 +418,69 @@ SL_INLINE void gradient_columns(const struct block *b, const struct gradient_cal
 }
 
 SL_INLINE void gradient_any(const struct block *b, const struct gradient_call *call,
-                            bool masked, bool add)
+                            enum sl_tail tail, bool add)
 {
     switch (b->n) {
     case 1:
-        gradient_columns(b, call, 1, masked, add);
+        gradient_columns(b, call, 1, tail, add);
         break;
     case 2:
-        gradient_columns(b, call, 2, masked, add);
+        gradient_columns(b, call, 2, tail, add);
         break;
     case 3:
-        gradient_columns(b, call, 3, masked, add);
+        gradient_columns(b, call, 3, tail, add);
         break;
     default:
-        gradient_columns(b, call, 4, masked, add);
+        gradient_columns(b, call, 4, tail, add);
         break;
     }
 }
 
 static void gradient_write(const struct block *b, const void *call)
 {
-    gradient_any(b, call, false, false);
+    gradient_any(b, call, SL_TAIL_NONE, false);
+}
+
+static void gradient_write_relu(const struct block *b, const void *call)
+{
+    gradient_any(b, call, SL_TAIL_RELU, false);
 }
 
 static void gradient_write_masked(const struct block *b, const void *call)
 {
-    gradient_any(b, call, true, false);
+    gradient_any(b, call, SL_TAIL_ADD_RELU, false);
 }
 
 static void gradient_add(const struct block *b, const void *call)
 {
-    gradient_any(b, call, false, true);
+    gradient_any(b, call, SL_TAIL_NONE, true);
+}
+
+static void gradient_add_relu(const struct block *b, const void *call)
+{
+    gradient_any(b, call, SL_TAIL_RELU, true);
 }
 
 static void gradient_add_masked(const struct block *b, const void *call)
 {
-    gradient_any(b, call, true, true);
+    gradient_any(b, call, SL_TAIL_ADD_RELU, true);
 }
 
 static void norm_gradient_apply(const struct sl_cpu_tile *tile, int64_t count,
                                 const void *g, const void *x, const void *dst,
                                 const struct sl_cpu_norm_backward *norm, void *diff)
 {
-    static const block_fn works[2][2] = {{gradient_write, gradient_write_masked},
-                                         {gradient_add, gradient_add_masked}};
+    static const block_fn works[2][3] = {
+        {[SL_TAIL_NONE] = gradient_write,
+         [SL_TAIL_RELU] = gradient_write_relu,
+         [SL_TAIL_ADD_RELU] = gradient_write_masked},
+        {[SL_TAIL_NONE] = gradient_add,
+         [SL_TAIL_RELU] = gradient_add_relu,
+         [SL_TAIL_ADD_RELU] = gradient_add_masked},
+    };
     const struct gradient_call call = {
         .g = g, .x = x, .dst = dst, .norm = norm, .diff = diff};
-    walk(tile, count, works[norm->add][norm->masked], &call);
+    walk(tile, count, works[norm->add][norm->forward.tail], &call);
 }
 
 /* ---- the table --------------------------------------------------------------------- */

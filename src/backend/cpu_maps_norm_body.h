@@ -117,33 +117,35 @@ static void norm_apply(const struct sl_cpu_tile *tile, int64_t count, const void
     }
 }
 
-static void gradient_sum_tile(int64_t n, const element *restrict g,
-                              const element *restrict x, const float *restrict mean,
-                              float *restrict first, float *restrict second)
+/* g where the tail let something through: a ReLU's y is worked out again from x, a sum's
+ * is read. `tail` is a constant where this is called. */
+static inline float passed_by(enum sl_tail tail, const struct sl_cpu_norm_forward *norm,
+                              int64_t j, float x, const element *dst, float g)
 {
-    for (int64_t j = 0; j < n; j++) {
-        first[j] += value_of(g[j]);
-        second[j] += value_of(g[j]) * (value_of(x[j]) - mean[j]);
+    if (tail == SL_TAIL_RELU) {
+        return passed_of((x - norm->mean[j]) * norm->slope[j] + norm->shift[j], g);
     }
+    return tail == SL_TAIL_ADD_RELU ? passed_of(value_of(dst[j]), g) : g;
 }
 
-static void gradient_sum_tile_masked(int64_t n, const element *restrict g,
-                                     const element *restrict x,
+static inline void gradient_sum_tile(int64_t n, enum sl_tail tail,
+                                     const element *restrict g, const element *restrict x,
                                      const element *restrict dst,
-                                     const float *restrict mean, float *restrict first,
-                                     float *restrict second)
+                                     const struct sl_cpu_norm_forward *norm,
+                                     float *restrict first, float *restrict second)
 {
     for (int64_t j = 0; j < n; j++) {
-        const float passed = passed_of(value_of(dst[j]), value_of(g[j]));
+        const float at = value_of(x[j]);
+        const float passed = passed_by(tail, norm, j, at, dst, value_of(g[j]));
         first[j] += passed;
-        second[j] += passed * (value_of(x[j]) - mean[j]);
+        second[j] += passed * (at - norm->mean[j]);
     }
 }
 
 static void norm_gradient_sums(const struct sl_cpu_tile *tile, int64_t count,
                                const void *gradient, const void *map, const void *output,
-                               const float *mean, void *diff_map, bool diff_added_add,
-                               const struct sl_cpu_sums *sums)
+                               const struct sl_cpu_norm_forward *norm, void *diff_map,
+                               bool diff_added_add, const struct sl_cpu_sums *sums)
 {
     const element *g = gradient;
     const element *x = map;
@@ -157,11 +159,19 @@ static void norm_gradient_sums(const struct sl_cpu_tile *tile, int64_t count,
         memset(sums->work, 0, 2 * (size_t)tile->length * sizeof(float));
         for (int64_t at = begin; at < end; at += tile->length) {
             const int64_t n = min_count(tile->length, end - at);
-            if (dst == NULL) {
-                gradient_sum_tile(n, g + at, x + at, mean, first, second);
-            } else {
-                gradient_sum_tile_masked(n, g + at, x + at, dst + at, mean, first,
-                                         second);
+            switch (norm->tail) {
+            case SL_TAIL_NONE:
+                gradient_sum_tile(n, SL_TAIL_NONE, g + at, x + at, NULL, norm, first,
+                                  second);
+                break;
+            case SL_TAIL_RELU:
+                gradient_sum_tile(n, SL_TAIL_RELU, g + at, x + at, NULL, norm, first,
+                                  second);
+                break;
+            case SL_TAIL_ADD_RELU:
+                gradient_sum_tile(n, SL_TAIL_ADD_RELU, g + at, x + at, dst + at, norm,
+                                  first, second);
+                break;
             }
             if (diff_added != NULL) {
                 /* the tile is still in the nearest cache */
@@ -172,28 +182,36 @@ static void norm_gradient_sums(const struct sl_cpu_tile *tile, int64_t count,
     }
 }
 
-/* `masked` and `add` are constants where these two are called, so that each call becomes
- * its own branchless loop. diff may be g itself: every element is read before it is
- * written. */
-static inline void gradient_tile(int64_t n, const element *g, const element *x,
-                                 const element *dst,
-                                 const struct sl_cpu_norm_backward *norm, bool masked,
-                                 bool add, element *diff)
+/* `tail` and `add` are constants where this is called, so that each call becomes its own
+ * branchless loop. diff may be g itself: every element is read before it is written. */
+static inline void gradient_tile(int64_t n, enum sl_tail tail, const element *g,
+                                 const element *x, const element *dst,
+                                 const struct sl_cpu_norm_backward *norm, bool add,
+                                 element *diff)
 {
-    const float *mean = norm->mean;
-    const float *slope = norm->slope;
+    const struct sl_cpu_norm_forward *forward = &norm->forward;
+    const float *mean = forward->mean;
+    const float *slope = forward->slope;
     const float *by_g = norm->by_g;
     const float *by_x = norm->by_x;
 #pragma omp simd
     for (int64_t j = 0; j < n; j++) {
-        float passed = value_of(g[j]);
-        if (masked) {
-            /* cppcheck-suppress nullPointer ; dst is read only where there is a mask */
-            passed = passed_of(value_of(dst[j]), passed);
-        }
-        const float value =
-            slope[j] * passed - by_g[j] - (value_of(x[j]) - mean[j]) * by_x[j];
+        const float at = value_of(x[j]);
+        const float passed = passed_by(tail, forward, j, at, dst, value_of(g[j]));
+        const float value = slope[j] * passed - by_g[j] - (at - mean[j]) * by_x[j];
         diff[j] = element_of(add ? value_of(diff[j]) + value : value);
+    }
+}
+
+static inline void gradient_tile_tail(int64_t n, enum sl_tail tail, const element *g,
+                                      const element *x, const element *dst,
+                                      const struct sl_cpu_norm_backward *norm,
+                                      element *diff)
+{
+    if (norm->add) {
+        gradient_tile(n, tail, g, x, dst, norm, true, diff);
+    } else {
+        gradient_tile(n, tail, g, x, dst, norm, false, diff);
     }
 }
 
@@ -207,14 +225,17 @@ static void norm_gradient_apply(const struct sl_cpu_tile *tile, int64_t count,
     element *diff = to;
     for (int64_t at = 0; at < count; at += tile->length) {
         const int64_t n = min_count(tile->length, count - at);
-        if (norm->masked && norm->add) {
-            gradient_tile(n, g + at, x + at, dst + at, norm, true, true, diff + at);
-        } else if (norm->masked) {
-            gradient_tile(n, g + at, x + at, dst + at, norm, true, false, diff + at);
-        } else if (norm->add) {
-            gradient_tile(n, g + at, x + at, NULL, norm, false, true, diff + at);
-        } else {
-            gradient_tile(n, g + at, x + at, NULL, norm, false, false, diff + at);
+        switch (norm->forward.tail) {
+        case SL_TAIL_NONE:
+            gradient_tile_tail(n, SL_TAIL_NONE, g + at, x + at, NULL, norm, diff + at);
+            break;
+        case SL_TAIL_RELU:
+            gradient_tile_tail(n, SL_TAIL_RELU, g + at, x + at, NULL, norm, diff + at);
+            break;
+        case SL_TAIL_ADD_RELU:
+            gradient_tile_tail(n, SL_TAIL_ADD_RELU, g + at, x + at, dst + at, norm,
+                               diff + at);
+            break;
         }
     }
 }

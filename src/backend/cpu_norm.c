@@ -47,7 +47,7 @@ static struct sl_cpu_tile tile_of(int64_t c)
 
 /* Scratch of one call. */
 struct room {
-    float *constants[4]; /* numbers of the channels, repeated over the tile */
+    float *constants[5]; /* numbers of the channels, repeated over the tile */
     double *sums;        /* (threads, sums_stride) */
     int64_t sums_stride;
     float *work; /* (threads, 2 * length) */
@@ -90,7 +90,9 @@ static enum sl_status norm_prepare(struct sl_error *err SL_UNUSED,
     }
     sizes->scratch = room_in(state, &op->tile, NULL, &room);
     sizes->backward_reads_src = d->backward;
-    sizes->backward_reads_dst = d->backward && d->tail != SL_TAIL_NONE;
+    /* What a ReLU alone let through is worked out again from src, which is read anyway.
+     */
+    sizes->backward_reads_dst = d->backward && d->tail == SL_TAIL_ADD_RELU;
     return SL_OK;
 }
 
@@ -277,9 +279,12 @@ static double scale_of(const struct sl_op_desc *d, const struct sl_op_args *args
     return d->no_affine ? 1.0 : (double)args->scale[c];
 }
 
-static void apply_group(const struct sl_cpu_state *state, const struct sl_prepared *op,
-                        const struct group *group, const struct sl_op_args *args,
-                        const struct room *room)
+/* What forward does to each value, in the first three constants; the same bits whenever
+ * it is asked for. */
+static struct sl_cpu_norm_forward forward_of(const struct sl_prepared *op,
+                                             const struct group *group,
+                                             const struct sl_op_args *args,
+                                             const struct room *room)
 {
     const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
@@ -294,8 +299,15 @@ static void apply_group(const struct sl_cpu_state *state, const struct sl_prepar
     spread(tile, mean);
     spread(tile, slope);
     spread(tile, shift);
-    const struct sl_cpu_norm_forward norm = {
-        .mean = mean, .slope = slope, .shift = shift, .tail = op->desc.tail};
+    return (struct sl_cpu_norm_forward){
+        .mean = mean, .slope = slope, .shift = shift, .tail = d->tail};
+}
+
+static void apply_group(const struct sl_cpu_state *state, const struct sl_prepared *op,
+                        const struct group *group, const struct sl_op_args *args,
+                        const struct room *room)
+{
+    const struct sl_cpu_norm_forward norm = forward_of(op, group, args, room);
     const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
                               .op = op,
                               .args = args,
@@ -323,7 +335,7 @@ static void norm_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 
 /* The tensors of one part's range, from its first element on. */
 struct operands {
-    const void *g, *x, *dst; /* dst NULL: no mask */
+    const void *g, *x, *dst; /* dst NULL: not read */
     void *diff_src, *diff_added;
 };
 
@@ -333,7 +345,7 @@ static struct operands operands_at(const struct sl_op_desc *d,
     return (struct operands){
         .g = sl_cpu_at(d, args->diff_dst, at),
         .x = sl_cpu_at(d, args->src, at),
-        .dst = d->tail == SL_TAIL_NONE ? NULL : sl_cpu_at(d, args->dst, at),
+        .dst = d->tail == SL_TAIL_ADD_RELU ? sl_cpu_at(d, args->dst, at) : NULL,
         .diff_src = d->need_diff_src ? sl_cpu_at_out(d, args->diff_src, at) : NULL,
         .diff_added =
             d->tail == SL_TAIL_ADD_RELU ? sl_cpu_at_out(d, args->diff_added, at) : NULL,
@@ -349,7 +361,7 @@ static void sum_gradient_rows(const void *context, struct sl_cpu_range rows, int
     const struct operands o =
         operands_at(&call->op->desc, args, call->group->begin + rows.begin * tile->c);
     call->maps->norm_gradient_sums(tile, (rows.end - rows.begin) * tile->c, o.g, o.x,
-                                   o.dst, call->room->constants[0], o.diff_added,
+                                   o.dst, call->forward, o.diff_added,
                                    args->diff_added_add, &sums);
 }
 
@@ -358,21 +370,17 @@ static struct sl_cpu_sums sum_gradients(const struct sl_cpu_state *state,
                                         const struct sl_prepared *op,
                                         const struct group *group,
                                         const struct sl_op_args *args,
-                                        const struct room *room)
+                                        const struct room *room,
+                                        const struct sl_cpu_norm_forward *forward)
 {
-    const struct sl_cpu_tile *tile = &op->tile;
-    float *mean = room->constants[0];
-    for (int64_t c = 0; c < tile->c; c++) {
-        mean[c] = (float)mean_of(group, args, c);
-    }
-    spread(tile, mean);
     const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
                               .op = op,
                               .args = args,
                               .group = group,
-                              .room = room};
+                              .room = room,
+                              .forward = forward};
     split_rows(state, &call, sum_gradient_rows);
-    return join_sums(state, tile, room);
+    return join_sums(state, &op->tile, room);
 }
 
 /* Whether diff_added, when it was just written, is the masked gradient already. */
@@ -395,16 +403,18 @@ static void apply_gradient_rows(const void *context, struct sl_cpu_range rows,
 
 static void apply_gradients(const struct sl_cpu_state *state,
                             const struct sl_prepared *op, const struct group *group,
-                            const struct sl_op_args *args, const struct room *room)
+                            const struct sl_op_args *args, const struct room *room,
+                            const struct sl_cpu_norm_forward *forward)
 {
-    const struct sl_cpu_norm_backward norm = {
-        .mean = room->constants[0],
-        .slope = room->constants[1],
-        .by_g = room->constants[2],
-        .by_x = room->constants[3],
-        .masked = op->desc.tail != SL_TAIL_NONE && !is_masked(op, args),
+    struct sl_cpu_norm_backward norm = {
+        .forward = *forward,
+        .by_g = room->constants[3],
+        .by_x = room->constants[4],
         .add = args->diff_src_add,
     };
+    if (is_masked(op, args)) {
+        norm.forward.tail = SL_TAIL_NONE;
+    }
     const struct call call = {.maps = sl_cpu_maps_of(state, &op->desc),
                               .op = op,
                               .args = args,
@@ -424,14 +434,14 @@ static void backward_group(const struct sl_cpu_state *state, const struct sl_pre
 {
     const struct sl_op_desc *d = &op->desc;
     const struct sl_cpu_tile *tile = &op->tile;
-    const struct sl_cpu_sums sums = sum_gradients(state, op, group, args, room);
+    const struct sl_cpu_norm_forward forward = forward_of(op, group, args, room);
+    const struct sl_cpu_sums sums = sum_gradients(state, op, group, args, room, &forward);
     const double share = d->batch_statistics ? 1.0 / (double)group->rows : 0.0;
     for (int64_t c = 0; c < tile->c; c++) {
         const double inverse = inverse_of(d, group, args, c);
         const double slope = inverse * scale_of(d, args, c);
-        room->constants[1][c] = (float)slope;
-        room->constants[2][c] = (float)(slope * share * sums.first[c]);
-        room->constants[3][c] =
+        room->constants[3][c] = (float)(slope * share * sums.first[c]);
+        room->constants[4][c] =
             (float)(slope * inverse * inverse * share * sums.second[c]);
         if (d->no_affine) {
             continue;
@@ -442,11 +452,10 @@ static void backward_group(const struct sl_cpu_state *state, const struct sl_pre
         args->diff_shift[c] =
             (float)((first ? 0.0 : (double)args->diff_shift[c]) + sums.first[c]);
     }
-    for (int i = 1; i < SL_COUNT(room->constants); i++) {
-        spread(tile, room->constants[i]);
-    }
+    spread(tile, room->constants[3]);
+    spread(tile, room->constants[4]);
     if (d->need_diff_src) {
-        apply_gradients(state, op, group, args, room);
+        apply_gradients(state, op, group, args, room, &forward);
     }
 }
 

@@ -35,9 +35,10 @@ struct sl_cpu_norm_forward {
     enum sl_tail tail;
 };
 struct sl_cpu_norm_backward {
-    const float *mean, *slope, *by_g, *by_x; /* dx = slope g - by_g - (x - mean) by_x */
-    bool masked;                             /* g = 0 where dst <= 0 */
-    bool add;                                /* to dx */
+    struct sl_cpu_norm_forward forward; /* as it was; its tail says which g pass, see
+                                           norm_gradient_sums */
+    const float *by_g, *by_x;           /* dx = slope g - by_g - (x - mean) by_x */
+    bool add;                           /* to dx */
 };
 
 /* One row of a loss: softmax numbers of a row x at temperature T: log p_j =
@@ -57,12 +58,13 @@ struct sl_cpu_maps {
     void (*norm_apply)(const struct sl_cpu_tile *tile, int64_t count, const void *x,
                        const void *added, const struct sl_cpu_norm_forward *norm,
                        void *y);
-    /* sums of g and g (x - mean), g masked by dst when that is not NULL; diff_added (may
-     * be NULL) gets g, written or added */
+    /* sums of g and g (x - mean), where g is 0 unless the tail let something through: a
+     * ReLU's output is worked out again from x, a sum's is read in dst; diff_added (may
+     * be NULL) gets that g, written or added */
     void (*norm_gradient_sums)(const struct sl_cpu_tile *tile, int64_t count,
                                const void *g, const void *x, const void *dst,
-                               const float *mean, void *diff_added, bool diff_added_add,
-                               const struct sl_cpu_sums *sums);
+                               const struct sl_cpu_norm_forward *norm, void *diff_added,
+                               bool diff_added_add, const struct sl_cpu_sums *sums);
     void (*norm_gradient_apply)(const struct sl_cpu_tile *tile, int64_t count,
                                 const void *g, const void *x, const void *dst,
                                 const struct sl_cpu_norm_backward *norm, void *diff);
