@@ -90,8 +90,11 @@ static void print_linear(const slim_scores *scores)
                     false);
     }
     if (scores->has_paper) {
-        print_probe(scores,
-                    "as the paper: crops and flips in each epoch, taught as above", true);
+        print_probe(
+            scores,
+            "as the paper: crops and flips anew in each epoch; sub-networks learn "
+            "1/2 from the full width's probe",
+            true);
     }
     (void)printf(
         "\nprivate: one linear classifier a width (switchable); shared: one, sliced "

@@ -11,13 +11,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TABLES_MOST = 4 };
+enum { TOPICS_MOST = 4 };
+
+/* A table of keys that help shows, and, where a command has several, what each is. */
+struct topic {
+    const char *table, *places, *summary;
+};
 
 struct command {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *synopsis, *summary;
-    const char *tables[TABLES_MOST]; /* keys shown by help */
+    struct topic topics[TOPICS_MOST];
 };
 
 static const struct command commands[] = {
@@ -25,67 +30,76 @@ static const struct command commands[] = {
      cmd_pretrain,
      "pretrain DATA... -o RUN [options]",
      "train all widths from pictures without labels",
-     {"pretrain", NULL}},
+     {{.table = "pretrain"}}},
     {"eval",
      cmd_eval,
      "eval knn|linear|classifier|finetune RUN|CKPT DATA",
      "judge each width: neighbours, probes, few labels",
-     {"eval knn", "eval linear", "eval classifier", "eval finetune"}},
+     {{"eval knn", "RUN|CKPT DATA", "weighted nearest neighbours on frozen features"},
+      {"eval linear", "RUN|CKPT DATA",
+       "linear probes on frozen features: one a width, and one that all widths share"},
+      {"eval classifier", "RUN|CKPT DATA",
+       "the classifier that a supervised or fine-tuned model was trained with"},
+      {"eval finetune", "RUN|CKPT DATA",
+       "few labels: the network trained on, beside neighbours and a probe"}}},
     {"analyse",
      cmd_analyse,
      "analyse trajectory|probes RUN [DATA]",
      "a run's path, the error around it, shared probes",
-     {"analyse trajectory", "analyse probes"}},
+     {{"analyse trajectory", "RUN [DATA]",
+       "the path of a run's parameters; with DATA, the error around its end"},
+      {"analyse probes", "RUN|CKPT DATA",
+       "what a probe costs that all widths share, in closed form"}}},
     {"check",
      cmd_check,
      "check DATA [options]",
      "read every picture: damaged, twice there, tiny, odd",
-     {"check", NULL}},
+     {{.table = "check"}}},
     {"stats",
      cmd_stats,
      "stats DATA [options]",
      "what pictures are like, and settings that suit them",
-     {"stats", NULL}},
+     {{.table = "stats"}}},
     {"views",
      cmd_views,
      "views DATA... -o FILE.png [options]",
      "pictures and their augmented views, to look at",
-     {"views", NULL}},
+     {{.table = "views"}}},
     {"pack",
      cmd_pack,
      "pack DATA -o NAME [options]",
      "pictures into tar shards, smaller if asked",
-     {"pack", NULL}},
+     {{.table = "pack"}}},
     {"report",
      cmd_report,
      "report RUN [-o FILE] [options]",
      "one page about a run: curves, tables, pictures",
-     {"report", NULL}},
+     {{.table = "report"}}},
     {"plan",
      cmd_plan,
      "plan [DATA...] [options]",
      "parameters, MACs, memory and ops, before starting",
-     {"plan", NULL}},
+     {{.table = "plan"}}},
     {"bench",
      cmd_bench,
      "bench step|loader|ops [DATA] [options]",
      "time a step, the loader or single ops",
-     {NULL, NULL}},
+     {{NULL}}},
     {"demo",
      cmd_demo,
      "demo [-o DIR]",
      "pre-train on built-in pictures and show one table",
-     {NULL, NULL}},
+     {{NULL}}},
     {"info",
      cmd_info,
      "info [--json]",
      "what was compiled in, and this machine",
-     {NULL, NULL}},
+     {{NULL}}},
     {"list",
      cmd_list,
      "list archs|methods|recipes|formats",
      "what there is to choose from",
-     {NULL, NULL}},
+     {{NULL}}},
 };
 
 enum { N_COMMANDS = (int)(sizeof commands / sizeof commands[0]) };
@@ -105,9 +119,9 @@ const char *cli_table(int i)
 {
     static const char *const of_bench[] = {"bench loader", "bench ops"};
     for (int k = 0; k < N_COMMANDS; k++) {
-        for (int t = 0; t < TABLES_MOST && commands[k].tables[t] != NULL; t++) {
+        for (int t = 0; t < TOPICS_MOST && commands[k].topics[t].table != NULL; t++) {
             if (i-- == 0) {
-                return commands[k].tables[t];
+                return commands[k].topics[t].table;
             }
         }
     }
@@ -144,16 +158,36 @@ static int print_help(void)
     return 0;
 }
 
-static int print_command_help(const struct command *command)
+/* The topic that "eval knn" is of eval, or NULL. */
+static const struct topic *find_topic(const struct command *command, const char *word)
 {
-    (void)printf("slimclr %s\n%s\n", command->synopsis, command->summary);
-    for (int i = 0; i < TABLES_MOST; i++) {
-        if (command->tables[i] != NULL) {
-            if (command->tables[1] != NULL) {
-                (void)printf("\n%s", command->tables[i]);
-            }
-            cli_help_options(command->tables[i]);
+    size_t n = strlen(command->name);
+    for (int i = 0; i < TOPICS_MOST && command->topics[i].summary != NULL; i++) {
+        const char *table = command->topics[i].table;
+        if (word != NULL && table[n] == ' ' && strcmp(table + n + 1, word) == 0) {
+            return &command->topics[i];
         }
+    }
+    return NULL;
+}
+
+/* word: what stands behind the command; one of its topics is shown alone. */
+static int print_command_help(const struct command *command, const char *word)
+{
+    const struct topic *topic = find_topic(command, word);
+    if (topic != NULL) {
+        (void)printf("slimclr %s %s [options]\n%s\n", topic->table, topic->places,
+                     topic->summary);
+        cli_help_options(topic->table);
+        return 0;
+    }
+    (void)printf("slimclr %s\n%s\n", command->synopsis, command->summary);
+    for (int i = 0; i < TOPICS_MOST && command->topics[i].table != NULL; i++) {
+        topic = &command->topics[i];
+        if (topic->summary != NULL) {
+            (void)printf("\n%s: %s\n", topic->table, topic->summary);
+        }
+        cli_help_options(topic->table);
     }
     if (strcmp(command->name, "bench") == 0) {
         (void)printf("\nbench step takes the options of pretrain; --steps N (10) are "
@@ -203,7 +237,8 @@ int main(int argc, char **argv)
         if (argc > 2 && about == NULL && !asks_for_help(argv[2])) {
             return unknown(argv[2]);
         }
-        return about != NULL ? print_command_help(about) : print_help();
+        return about != NULL ? print_command_help(about, argc > 3 ? argv[3] : NULL)
+                             : print_help();
     }
     const struct command *command = find(name);
     if (command == NULL) {
@@ -212,7 +247,7 @@ int main(int argc, char **argv)
     /* Commands without options of their own know no such word. */
     int code = argc > 2 && asks_for_help(argv[2]) ? -1 : command->run(argc - 1, argv + 1);
     if (code == -1) {
-        code = print_command_help(command);
+        code = print_command_help(command, argc > 2 ? argv[2] : NULL);
     }
     /* A result that did not reach its reader is a failure. */
     if (fflush(stdout) != 0 && code == 0) {

@@ -3,9 +3,9 @@
 """Writes tests/golden/per-width*: three steps with an update after each width, by PyTorch.
 
 The loop of the published CIFAR experiments (docs/analyse.md), with PyTorch's own SGD: for each
-width in turn forward, backward, optimiser step, gradients cleared to zeros (so that whatever once had a
-gradient moves at every later step); target and keys once a batch, before the first width;
-keys enqueued after the last. One linear layer is the head. The third width's loss has
+width in turn forward, backward, optimiser step, gradients cleared to zeros (so that whatever
+once had a gradient moves at every later step); target and keys once a batch, before the first
+width; keys enqueued after the last. One linear layer is the head. The third width's loss has
 weight 0, and sub-networks join at the second step.
 
     python3 tools/golden_per_width.py [tests/golden]

@@ -6,6 +6,7 @@
  */
 #include "evaluate_int.h"
 
+#include <math.h>
 #include <string.h>
 
 /* How a probe is trained. */
@@ -40,9 +41,9 @@ static const struct published {
 
 static const double PAPER_CROP_MIN = 0.08;
 static const char paper_note[] =
-    "differs from the paper: it reports the epoch with the best full-width top-1 on the "
-    "test part, here it is the last; its rates are for ResNet-50 on ImageNet, another "
-    "net may want another --probe-lr";
+    "differs from the paper, which reports the epoch with the best full-width top-1 on "
+    "the test part: here it is the last; its rates are for ResNet-50 on ImageNet, "
+    "another net may want another --probe-lr";
 
 struct linear {
     struct api_judge *judge;
@@ -215,14 +216,14 @@ static void say_paper(const struct linear *linear)
     double seconds =
         linear->seconds_a_picture * paper->epochs * (double)sl_source_count(judge->train);
     bool is_short = seconds < 120.0;
+    double shown = fmax(1.0, rint(is_short ? seconds : seconds / 60.0));
     sl_log(SL_LOG_INFO,
            "probe:  as the paper: rates of %s%s: lr %g, %s over %d epochs, batch %d; "
-           "crops of 8 to 100 %% and flips, anew in each epoch: about %.0f %s",
+           "crops of 8 to 100 %% and flips, anew in each epoch: about %.0f %s%s",
            linear->paper_method,
            strcmp(method, linear->paper_method) == 0 ? "" : " (the method has none)",
            paper->lr, paper->cosine ? "cosine" : "x 0.1 at 60 and 80 %", paper->epochs,
-           paper->batch, is_short ? seconds : seconds / 60.0,
-           is_short ? "seconds" : "minutes");
+           paper->batch, shown, is_short ? "second" : "minute", sl_plural(shown));
 }
 
 static enum sl_status judge_linear(struct sl_error *err, struct linear *linear,

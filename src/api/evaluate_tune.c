@@ -80,6 +80,13 @@ static enum sl_status parse_labels(struct sl_error *err, const struct finetune *
                        "or counts such as 500, with commas between",
                        word);
     }
+    if (tune->labelled < tune->judge->classes) {
+        return SL_FAIL(err, SL_ERROR_DATA,
+                       "%s: the train part has %lld labelled picture%s of %d classes; "
+                       "every class needs one",
+                       tune->judge->data, (long long)tune->labelled,
+                       sl_plural((double)tune->labelled), tune->judge->classes);
+    }
     if (count < tune->judge->classes) {
         return SL_FAIL(err, SL_ERROR_USAGE,
                        "--labels %s: %lld of %lld labelled pictures are fewer than the "
@@ -155,6 +162,14 @@ static enum sl_status settle_stages(struct sl_error *err, struct finetune *tune)
         memcpy(word, at, length);
         word[length] = '\0';
         SL_TRY(settle_stage(err, tune, word, &tune->stage[tune->n_stages]));
+        for (int s = 0; s < tune->n_stages; s++) {
+            if (tune->stage[s].labels == tune->stage[tune->n_stages].labels) {
+                return SL_FAIL(err, SL_ERROR_USAGE,
+                               "--labels %s: %lld labels are named twice; leave one out",
+                               sl_conf_text(tune->judge->conf, "labels"),
+                               (long long)tune->stage[s].labels);
+            }
+        }
         tune->n_stages++;
         at = at[length] == ',' ? at + length + 1 : NULL;
     }
@@ -206,6 +221,12 @@ static enum sl_status settle(struct sl_error *err, struct finetune *tune)
     tune->crop_min =
         real_or(conf, "crop-min", judge->model.view.size <= API_SMALL_SIDE ? 0.2 : 0.08);
     tune->save = sl_conf_text(conf, "save");
+    if (!tune->from_scratch && !sl_conf_is_auto(conf, "scratch-lr")) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--scratch-lr %s: nothing is trained from scratch; add "
+                       "--from-scratch, or leave it out",
+                       sl_conf_text(conf, "scratch-lr"));
+    }
     bool is_whole = tune->joint && judge->n_widths == judge->model.net->widths.n;
     if (judge->model.resnet.slices == SL_SLICES_DISJOINT && !is_whole) {
         return SL_FAIL(err, SL_ERROR_USAGE,
@@ -442,11 +463,13 @@ static enum sl_status run_pick(struct sl_error *err, struct finetune *tune,
 static enum sl_status run_stage(struct sl_error *err, struct finetune *tune, int s)
 {
     const struct stage *stage = &tune->stage[s];
+    int64_t steps = stage->labels / stage->batch;
     sl_log(SL_LOG_INFO,
-           "tune:   %lld labels (%.3g %%): %d epochs of %lld steps of %d pictures, lr "
+           "tune:   %lld labels (%.3g %%): %d epoch%s of %lld step%s of %d pictures, lr "
            "%.4g%s",
            (long long)stage->labels, 100.0 * stage->share, stage->epochs,
-           (long long)(stage->labels / stage->batch), stage->batch, stage->lr,
+           sl_plural(stage->epochs), (long long)steps, sl_plural((double)steps),
+           stage->batch, stage->lr,
            tune->joint ? "; all widths together" : "; each width by itself");
     for (int r = 0; r < tune->repeats; r++) {
         struct pick pick = {

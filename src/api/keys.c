@@ -448,7 +448,8 @@ static const struct sl_key ops_keys[] = {
  * labelled pictures that are learned from. */
 static const struct sl_key bank_keys[] = {
     {.name = "train", .type = SL_KEY_TEXT, .initial = "", .argument = "DATA",
-     .help = "Bank of labelled pictures, when not the train part of DATA."},
+     .help = "Labelled pictures to learn from, or kNN's bank, when not the train part of "
+             "DATA."},
 };
 
 /* The pictures to judge by. */
@@ -478,7 +479,7 @@ static const struct sl_key bank_limit_keys[] = {
 static const struct sl_key test_limit_keys[] = {
     {.name = "limit-test", .type = SL_KEY_INT, .initial = "0", .low = 0,
      .high = 2147483647, .argument = "N",
-     .help = "Only the first N test pictures of such an order; 0 = all."},
+     .help = "Only the first N test pictures of a fixed shuffled order; 0 = all."},
 };
 
 /* Which pictures are the test part, where DATA does not say. */
@@ -488,7 +489,7 @@ static const struct sl_key split_keys[] = {
      .help = "Test share where DATA has only one part."},
     {.name = "seed", .type = SL_KEY_INT, .initial = "0", .low = 0,
      .high = 9007199254740992, .argument = "N",
-     .help = "Seed of the split, the limits and the probe's order."},
+     .help = "Of the split, of the limits, and of whatever is trained here."},
 };
 
 /* Judging of frozen features. */
@@ -531,7 +532,7 @@ static const struct sl_key finetune_keys[] = {
      .help = "Peak rate of trunk and classifier; auto = 0.4 x batch-size / 256."},
     {.name = "scratch-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 1e+38, .auto_ok = true, .argument = "X",
-     .help = "Peak rate from scratch; auto = lr."},
+     .help = "Peak rate of --from-scratch; auto = lr."},
     {.name = "warmup-epochs", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 1000000.0, .auto_ok = true, .argument = "X",
      .help = "Epochs of rising rate, then a cosine; auto = 5 %."},
@@ -567,8 +568,8 @@ static const struct sl_key raw_keys[] = {
 static const struct sl_key linear_keys[] = {
     {.name = "probe-epochs", .type = SL_KEY_INT, .initial = "auto", .low = 1,
      .high = 100000, .auto_ok = true, .argument = "N",
-     .help = "Epochs of the probe; auto = 100. With --as-paper this and the next five "
-             "are the paper's probe's; the quick one beside it keeps its defaults."},
+     .help = "Epochs of the probe; auto = 100. With --as-paper all --probe-… values are "
+             "the paper's probe's; the quick one beside it keeps its defaults."},
     {.name = "probe-lr", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 1000000.0, .auto_ok = true, .argument = "X",
      .help = "Its learning rate; auto = 0.1, or with --as-paper the method's: 60 for "
@@ -583,7 +584,7 @@ static const struct sl_key linear_keys[] = {
      .high = 1000000.0, .auto_ok = true, .argument = "X",
      .help = "Weight decay; auto = 0 (1e-6 with --as-paper after simclr)."},
     {.name = "probe-schedule", .type = SL_KEY_CHOICE, .initial = "auto",
-     .choices = "auto|cosine|step", .auto_ok = true, .argument = "NAME",
+     .choices = "cosine|step", .auto_ok = true, .argument = "NAME",
      .help = "Course of the rate: cosine, or x 0.1 at 60 and 80 % of the epochs; auto = "
              "cosine, with --as-paper the method's."},
     {.name = "probe-distill", .type = SL_KEY_BOOL, .initial = "no",

@@ -411,7 +411,13 @@ static enum sl_status parse(struct sl_error *err, const char *name,
                        name, (long long)size);
     }
     uint64_t length = take_length(bytes);
-    if (length > HEADER_MOST || (int64_t)length > size - LENGTH_BYTES) {
+    if (length > HEADER_MOST) {
+        return SL_FAIL(err, SL_ERROR_RUN,
+                       "%s: not a safetensors file, as checkpoints are; name a run "
+                       "directory, or a file in its checkpoints",
+                       name);
+    }
+    if ((int64_t)length > size - LENGTH_BYTES) {
         return SL_FAIL(
             err, SL_ERROR_RUN,
             "%s: header of %llu bytes in a file of %lld: cut short, or no tensor file",

@@ -147,6 +147,9 @@ static void test_refused(void **state)
         {"--labels", "", "--labels ''", 2},
         {"--labels", "1%", "4 classes", 2},
         {"--labels", "241", "240", 2},
+        {"--labels", "10%,24", "24 labels are named twice", 2},
+        {"--limit", "3", "3 labelled pictures of 4 classes", 3},
+        {"--scratch-lr", "0.1", "add --from-scratch", 2},
         {"--labels", "1%,2%,3%,4%,5%,6%,7%", "", 2},
         {"--batch-size", "100", "--batch-size 100", 2},
         {"--lr", "1e38", "not finite", 4},
@@ -167,6 +170,8 @@ static void test_refused(void **state)
         cli_write_noise(path, 16, 16, i);
     }
     cli_expect_refused(RUN("eval", "finetune", LAST, "bare", FAST), 3, "labels");
+    cli_expect_refused(RUN("eval", "finetune", "bare/01.ppm", DATA, FAST), 1,
+                       "bare/01.ppm: not a safetensors file");
 }
 
 /* One part is split; a class with fewer pictures than its share gives what it has, which
@@ -186,6 +191,7 @@ static void test_uneven_classes(void **state)
     cli_expect_done(result);
     assert_non_null(strstr(result->err, "only one part"));
     assert_non_null(strstr(result->err, "warning: 24 labels: class 'rare' has only"));
+    assert_non_null(strstr(result->err, ": 1 epoch of 3 steps of 8 pictures"));
     assert_non_null(strstr(result->out, "24 ("));
 }
 

@@ -52,6 +52,15 @@ static void test_help(void **state)
           "(50%)", "seed|inplace");
     HOLDS(RUN("pretrain", "--help")->out, "--batch-size N");
     HOLDS(RUN("help", "eval")->out, "eval knn", "eval linear", "--knn-k", "--probe-lr");
+    /* Of several kinds, one alone, by either way. */
+    HOLDS(RUN("help", "eval", "finetune")->out, "slimclr eval finetune RUN|CKPT DATA",
+          "--labels");
+    assert_null(strstr(RUN("help", "eval", "finetune")->out, "--knn-k"));
+    HOLDS(RUN("eval", "linear", "--help")->out, "slimclr eval linear RUN|CKPT DATA",
+          "--probe-lr", "[cosine|step]");
+    assert_null(strstr(RUN("eval", "linear", "--help")->out, "--labels"));
+    HOLDS(RUN("help", "analyse", "probes")->out, "slimclr analyse probes", "--ridge");
+    assert_null(strstr(RUN("help", "analyse", "probes")->out, "--grid"));
 }
 
 /* Help fits a terminal of 100 columns. */
