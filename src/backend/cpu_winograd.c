@@ -23,8 +23,8 @@ enum {
     /* Tiles worked on at a time, and the bytes of their points and products, which should
      * stay in a core's own cache. */
     TILES_LEAST = 12,
-    TILES_MOST = 48,
-    TILE_BYTES = 600 * 1024,
+    TILES_MOST = 96,
+    TILE_BYTES = 480 * 1024,
     /* The same for the gradient of the weights. */
     PAIRED_LEAST = 32,
     PAIRED_MOST = 512,
