@@ -132,7 +132,7 @@ struct call {
     const struct sl_op_args *args;
     const struct group *group;
     const struct room *room;
-    const struct sl_cpu_norm_forward *forward;   /* apply_group's */
+    const struct sl_cpu_norm_forward *forward;   /* apply_group's, sum_gradients' */
     const struct sl_cpu_norm_backward *backward; /* apply_gradients' */
 };
 

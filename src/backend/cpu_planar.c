@@ -16,8 +16,8 @@
 
 enum {
     CHANNELS_MOST = 22,
-    /* A vector full of channels, in and out: Winograd's way is faster there, and again
-     * where two are nearly full. */
+    /* A vector full of channels, in and out, where Winograd's way is faster, as it is
+     * from 24 channels on. */
     CHANNELS_FULL = 16,
     TAPS = SL_PLANAR_TAPS,
     LANES = SL_PLANAR_LANES,
@@ -164,14 +164,14 @@ static void forward_pictures(const void *context, struct sl_cpu_range pictures, 
     clear_planes(&w->src, room.from);
     for (int64_t n = pictures.begin; n < pictures.end; n++) {
         uint16_t *dst = picture_of(&w->dst, args->dst, n);
-        struct sl_cpu_ahead ahead = {0};
-        sl_cpu_want(&ahead, dst, bytes_of(&w->dst), true);
+        struct sl_cpu_prefetch prefetch = {0};
+        sl_cpu_prefetch_add(&prefetch, dst, bytes_of(&w->dst), true);
         if (n + 1 < pictures.end) {
-            sl_cpu_want(&ahead, picture_of(&w->src, args->src, n + 1), bytes_of(&w->src),
-                        false);
+            sl_cpu_prefetch_add(&prefetch, picture_of(&w->src, args->src, n + 1),
+                                bytes_of(&w->src), false);
         }
         sl_planar_spread(&w->src, picture_of(&w->src, args->src, n), room.from);
-        sl_planar_convolve(&w->src, w->dst.channels, room.from, args->packed, &ahead,
+        sl_planar_convolve(&w->src, w->dst.channels, room.from, args->packed, &prefetch,
                            room.to);
         sl_planar_gather(&w->dst, room.to, dst, false);
     }
@@ -202,17 +202,17 @@ static void make_source(const struct sl_prepared *op, const struct sl_op_args *a
 {
     const struct sl_cpu_planar_op *w = op->planar;
     uint16_t *diff_src = picture_of(&w->src, args->diff_src, n);
-    struct sl_cpu_ahead ahead = {0};
-    sl_cpu_want(&ahead, diff_src, bytes_of(&w->src), true);
+    struct sl_cpu_prefetch prefetch = {0};
+    sl_cpu_prefetch_add(&prefetch, diff_src, bytes_of(&w->src), true);
     if (!is_last) {
-        sl_cpu_want(&ahead, picture_of(&w->src, args->src, n + 1), bytes_of(&w->src),
-                    false);
-        sl_cpu_want(&ahead, picture_of(&w->dst, args->diff_dst, n + 1), bytes_of(&w->dst),
-                    false);
+        sl_cpu_prefetch_add(&prefetch, picture_of(&w->src, args->src, n + 1),
+                            bytes_of(&w->src), false);
+        sl_cpu_prefetch_add(&prefetch, picture_of(&w->dst, args->diff_dst, n + 1),
+                            bytes_of(&w->dst), false);
     }
     sl_planar_convolve(
         &w->dst, w->src.channels, room->to,
-        (const void *)((const unsigned char *)args->packed + w->data_offset), &ahead,
+        (const void *)((const unsigned char *)args->packed + w->data_offset), &prefetch,
         room->made);
     sl_planar_gather(&w->src, room->made, diff_src, args->diff_src_add);
 }

@@ -67,11 +67,11 @@ SL_INLINE void convolve_block(int O, int V, const struct sl_planar_map *map,
 /* All positions for O outputs, V vectors at a time and the rest one by one. */
 SL_INLINE void convolve_outputs(int O, int V, const struct sl_planar_map *map,
                                 const uint32_t *planes, const uint32_t *weights,
-                                struct sl_cpu_ahead *ahead, uint32_t *dst)
+                                struct sl_cpu_prefetch *prefetch, uint32_t *dst)
 {
     int64_t at = 0;
     for (; at + (int64_t)V * SL_LANES <= map->used; at += (int64_t)V * SL_LANES) {
-        sl_cpu_ask(ahead);
+        sl_cpu_prefetch_next(prefetch);
         convolve_block(O, V, map, planes + at, weights, dst + at);
     }
     for (; at < map->used; at += SL_LANES) {
@@ -90,23 +90,23 @@ static int64_t blocks_of(const struct sl_planar_map *map, int out)
 }
 
 void sl_planar_convolve(const struct sl_planar_map *src, int out, const uint32_t *planes,
-                        const uint32_t *weights, struct sl_cpu_ahead *ahead,
+                        const uint32_t *weights, struct sl_cpu_prefetch *prefetch,
                         uint32_t *dst)
 {
     const int64_t each = (int64_t)src->channels / 2 * TAPS;
-    sl_cpu_ask_in(ahead, blocks_of(src, out));
+    sl_cpu_prefetch_spread(prefetch, blocks_of(src, out));
     for (int o = 0; o < out;) {
         const int left = out - o;
         const uint32_t *w = weights + o * each;
         uint32_t *to = dst + o / 2 * src->plane;
         if (left >= 8) {
-            convolve_outputs(8, 3, src, planes, w, ahead, to);
+            convolve_outputs(8, 3, src, planes, w, prefetch, to);
             o += 8;
         } else if (left >= 4) {
-            convolve_outputs(4, 6, src, planes, w, ahead, to);
+            convolve_outputs(4, 6, src, planes, w, prefetch, to);
             o += 4;
         } else {
-            convolve_outputs(2, 6, src, planes, w, ahead, to);
+            convolve_outputs(2, 6, src, planes, w, prefetch, to);
             o += 2;
         }
     }

@@ -13,7 +13,7 @@
 #ifndef SRC_BACKEND_CPU_PLANAR_INT_H
 #define SRC_BACKEND_CPU_PLANAR_INT_H
 
-#include "backend/cpu_ahead_int.h"
+#include "backend/cpu_prefetch_int.h"
 
 enum { SL_PLANAR_TAPS = 9, SL_PLANAR_LANES = 16, SL_PLANAR_STAGES = 4 };
 
@@ -49,7 +49,7 @@ void sl_planar_gather(const struct sl_planar_map *map, const uint32_t *planes,
 /* dst (out / 2, plane) = the convolution of src (in / 2, plane). Weights are pairs over
  * the input channels: (out, in / 2, 9). */
 void sl_planar_convolve(const struct sl_planar_map *src, int out, const uint32_t *planes,
-                        const uint32_t *weights, struct sl_cpu_ahead *ahead,
+                        const uint32_t *weights, struct sl_cpu_prefetch *prefetch,
                         uint32_t *dst);
 
 /* For the gradient of the weights, whose sum runs over positions, a plane is of one

@@ -170,7 +170,7 @@ static struct pass pass_to_source(const struct sl_prepared *op,
  * end. */
 static void add_pixels(const struct sl_cpu_pointwise_op *w, int64_t count,
                        const uint16_t *x, const uint16_t *y, struct sl_cpu_range out,
-                       bool add, struct sl_cpu_piece ahead, float *dw)
+                       bool add, struct sl_cpu_prefetch_span next, float *dw)
 {
     if (out.begin == out.end) {
         return;
@@ -185,7 +185,7 @@ static void add_pixels(const struct sl_cpu_pointwise_op *w, int64_t count,
         .b = x,
         .b_vector = (int64_t)2 * SL_CPU_LANES,
         .b_pair = 2 * w->in_lanes,
-        .ahead = ahead,
+        .next = next,
     };
     sl_cpu_product_f32(&product, dw + out.begin * w->in_lanes, w->in_lanes, add);
 }
@@ -217,8 +217,8 @@ static void add_own(const struct weights_call *call, struct sl_cpu_range pixels,
     const int64_t next = left < w->paired ? left : w->paired;
     const int64_t item = sizeof(uint16_t);
     const int64_t split = w->out * w->in / (w->in + w->out);
-    struct sl_cpu_piece src = {NULL, 0};
-    struct sl_cpu_piece diff_dst = {NULL, 0};
+    struct sl_cpu_prefetch_span src = {.begin = NULL};
+    struct sl_cpu_prefetch_span diff_dst = {.begin = NULL};
     if (next > 0) {
         src.begin = (const char *)call->args->src + pixels.end * w->in * item;
         src.bytes = next * w->in * item;
@@ -294,8 +294,8 @@ static void sum_channels(const void *context, struct sl_cpu_range out, int part 
     const struct sl_cpu_pointwise_op *w = call->op->pointwise;
     const uint16_t *x = call->args->scratch;
     const uint16_t *y = x + w->paired * w->in_lanes;
-    add_pixels(w, call->count, x, y, out, call->first > 0, (struct sl_cpu_piece){NULL, 0},
-               call->args->packed_diff);
+    add_pixels(w, call->count, x, y, out, call->first > 0,
+               (struct sl_cpu_prefetch_span){.begin = NULL}, call->args->packed_diff);
 }
 
 /* All threads pair many pixels, then each sums some of the output channels. */

@@ -21,7 +21,7 @@ struct target {
     bool is_bf16, add;
     __mmask16 last; /* lanes of the last vector */
     /* What the next block reads of A, where its rows follow each other, or a share of the
-     * product's `ahead`: asked for while this one calculates, `step` bytes with each k.
+     * product's `next`: asked for while this one calculates, `step` bytes with each k.
      */
     const char *next;
     int64_t step;
@@ -187,10 +187,11 @@ static int64_t blocks_of(const struct sl_cpu_product *p)
 static void product(const struct sl_cpu_product *p, struct target to, size_t item,
                     __mmask16 last)
 {
+    SL_ASSERT(p->rows > 0 && p->vectors > 0 && p->pairs > 0);
     char *c = to.c;
-    const char *ahead = p->ahead.begin;
+    const char *ahead = p->next.begin;
     const int64_t ahead_step =
-        ahead == NULL ? 0 : p->ahead.bytes / (blocks_of(p) * p->pairs);
+        ahead == NULL ? 0 : p->next.bytes / (blocks_of(p) * p->pairs);
     for (int64_t vector = 0; vector < p->vectors;) {
         const int vectors = take_vectors(p->vectors - vector);
         const int64_t most = rows_most[vectors];

@@ -11,7 +11,7 @@
 #ifndef SRC_BACKEND_CPU_PRODUCT_INT_H
 #define SRC_BACKEND_CPU_PRODUCT_INT_H
 
-#include "backend/cpu_ahead_int.h"
+#include "backend/cpu_prefetch_int.h"
 
 enum { SL_CPU_LANES = 16 };
 
@@ -26,14 +26,14 @@ static inline int64_t sl_cpu_lanes_up(int64_t n)
  * column 16 v + l at b[v*b_vector + k*b_pair + 2 l]. A may be read in any stride, so that
  * its rows can be pixels, tiles or channels; B is read in whole vectors of 64 bytes. */
 struct sl_cpu_product {
-    int64_t rows, vectors, pairs;
+    int64_t rows, vectors, pairs; /* each at least 1 */
     const uint16_t *a;
     int64_t a_row, a_pair;
     const uint16_t *b;
     int64_t b_vector, b_pair;
     /* Memory that is touched after the product and asked for during it; nothing: the rows
      * of A that follow, where rows follow each other. */
-    struct sl_cpu_piece ahead;
+    struct sl_cpu_prefetch_span next;
 };
 
 /* C float32, at c[r*c_row + column]; written, or added to. */

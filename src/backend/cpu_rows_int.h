@@ -35,8 +35,8 @@ struct sl_cpu_norm_forward {
     enum sl_tail tail;
 };
 struct sl_cpu_norm_backward {
-    struct sl_cpu_norm_forward forward; /* as it was; its tail says which g pass, see
-                                           norm_gradient_sums */
+    struct sl_cpu_norm_forward forward; /* what forward did; its tail says which g pass,
+                                           NONE where g has been masked already */
     const float *by_g, *by_x;           /* dx = slope g - by_g - (x - mean) by_x */
     bool add;                           /* to dx */
 };
@@ -59,8 +59,8 @@ struct sl_cpu_maps {
                        const void *added, const struct sl_cpu_norm_forward *norm,
                        void *y);
     /* sums of g and g (x - mean), where g is 0 unless the tail let something through: a
-     * ReLU's output is worked out again from x, a sum's is read in dst; diff_added (may
-     * be NULL) gets that g, written or added */
+     * ReLU's output is worked out again from x, a sum's is read in dst. diff_added (NULL,
+     * or g itself when not added to) gets that g behind each tile's sums */
     void (*norm_gradient_sums)(const struct sl_cpu_tile *tile, int64_t count,
                                const void *g, const void *x, const void *dst,
                                const struct sl_cpu_norm_forward *norm, void *diff_added,

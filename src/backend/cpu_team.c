@@ -131,10 +131,10 @@ static bool wait_for_piece(struct sl_cpu_team *team, uint64_t known)
         return true;
     }
     pthread_mutex_lock(&team->lock);
-    for (;;) {
+    while (!team->stopping && !has_begun(team, known)) {
         atomic_store(&team->workers_sleep, true);
-        if (team->stopping || has_begun(team, known)) {
-            break;
+        if (has_begun(team, known)) {
+            break; /* perhaps before the caller could see that we sleep */
         }
         pthread_cond_wait(&team->begun, &team->lock);
     }

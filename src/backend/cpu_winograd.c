@@ -10,8 +10,8 @@
  * wanted, those of the turned kernel with the channels' roles exchanged. A packed
  * gradient is float32 points (16, out, in lanes).
  */
-#include "backend/cpu_ahead_int.h"
 #include "backend/cpu_int.h"
+#include "backend/cpu_prefetch_int.h"
 #include "backend/cpu_winograd_int.h"
 
 #include <string.h>
@@ -173,12 +173,13 @@ static void winograd_drop(struct sl_prepared *op)
 
 /* The part of a map under `count` tiles from `first` on: each of the products asks for a
  * sixteenth of what comes after them. */
-static void want_tiles(struct sl_cpu_ahead *ahead, const struct sl_winograd_map *map,
-                       const uint16_t *at, int64_t first, int64_t count, bool written)
+static void prefetch_tiles(struct sl_cpu_prefetch *prefetch,
+                           const struct sl_winograd_map *map, const uint16_t *at,
+                           int64_t first, int64_t count, bool written)
 {
     const struct sl_winograd_span span = sl_winograd_span_of(map, first, count);
-    sl_cpu_want(ahead, at + span.begin, (span.end - span.begin) * (int64_t)sizeof(*at),
-                written);
+    sl_cpu_prefetch_add(prefetch, at + span.begin,
+                        (span.end - span.begin) * (int64_t)sizeof(*at), written);
 }
 
 /* dst (=|+=) the convolution of src with the points of a kernel, tile by tile. */
@@ -202,9 +203,9 @@ static void run_tiles(const struct pass *pass, int64_t first, int64_t count, int
     uint16_t *v = (uint16_t *)(void *)scratch;           /* (16, count, in) */
     float *m = (float *)(void *)(v + POINTS * v_stride); /* (16, count, out) */
     sl_winograd_input(pass->from, pass->src, first, count, v_stride, v);
-    struct sl_cpu_ahead ahead = {0};
-    want_tiles(&ahead, pass->to, pass->dst, first, count, true);
-    want_tiles(&ahead, pass->from, pass->src, first + count, next, false);
+    struct sl_cpu_prefetch prefetch = {0};
+    prefetch_tiles(&prefetch, pass->to, pass->dst, first, count, true);
+    prefetch_tiles(&prefetch, pass->from, pass->src, first + count, next, false);
     for (int p = 0; p < POINTS; p++) {
         const struct sl_cpu_product product = {
             .rows = count,
@@ -216,7 +217,7 @@ static void run_tiles(const struct pass *pass, int64_t first, int64_t count, int
             .b = pass->weights + p * weights_stride(in, out),
             .b_vector = in * SL_CPU_LANES,
             .b_pair = (int64_t)2 * SL_CPU_LANES,
-            .ahead = sl_cpu_ahead_part(&ahead, p, POINTS),
+            .next = sl_cpu_prefetch_share(&prefetch, p, POINTS),
         };
         sl_cpu_product_f32(&product, m + p * m_stride, out, false);
     }
@@ -256,7 +257,7 @@ static void winograd_forward(struct sl_cpu_state *state, struct sl_prepared *op,
 /* dU (16, out, in lanes) (=|+=) products of `count` paired tiles, points begin .. end. */
 static void add_points(const struct sl_cpu_winograd_op *w, int64_t count,
                        const uint16_t *v, const uint16_t *y, struct sl_cpu_range points,
-                       bool add, const struct sl_cpu_ahead *ahead, float *du)
+                       bool add, const struct sl_cpu_prefetch *prefetch, float *du)
 {
     const int64_t in = w->src.lanes;
     const int64_t out = w->dst.lanes;
@@ -271,7 +272,7 @@ static void add_points(const struct sl_cpu_winograd_op *w, int64_t count,
             .b = v + p * tiles_stride(count, &w->src),
             .b_vector = (int64_t)2 * SL_CPU_LANES,
             .b_pair = 2 * in,
-            .ahead = sl_cpu_ahead_part(ahead, (int)p, POINTS),
+            .next = sl_cpu_prefetch_share(prefetch, (int)p, POINTS),
         };
         sl_cpu_product_f32(&product, du + p * sums_stride(w), in, add);
     }
@@ -317,12 +318,13 @@ static void sum_tiles(const void *context, struct sl_cpu_range pairs, int part)
                                 tiles_stride(count, &w->src), v);
         sl_winograd_gradient_pairs(&w->dst, call->args->diff_dst, first, count,
                                    tiles_stride(count, &w->dst), y);
-        struct sl_cpu_ahead ahead = {0};
+        struct sl_cpu_prefetch prefetch = {0};
         const int64_t next = least(left - count, w->paired_tiles);
-        want_tiles(&ahead, &w->src, call->args->src, first + count, next, false);
-        want_tiles(&ahead, &w->dst, call->args->diff_dst, first + count, next, false);
+        prefetch_tiles(&prefetch, &w->src, call->args->src, first + count, next, false);
+        prefetch_tiles(&prefetch, &w->dst, call->args->diff_dst, first + count, next,
+                       false);
         add_points(w, count, v, y, (struct sl_cpu_range){0, POINTS},
-                   first > 2 * pairs.begin, &ahead, du);
+                   first > 2 * pairs.begin, &prefetch, du);
     }
 }
 
@@ -367,7 +369,7 @@ static void sum_points(const void *context, struct sl_cpu_range points,
                        int part SL_UNUSED)
 {
     const struct weights_call *call = context;
-    const struct sl_cpu_ahead nothing = {0};
+    const struct sl_cpu_prefetch nothing = {0};
     add_points(call->w, call->count, call->args->scratch, gradient_points(call), points,
                call->first > 0, &nothing, call->args->packed_diff);
 }

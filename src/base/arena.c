@@ -9,6 +9,7 @@
  */
 #include "base/base.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,9 +101,10 @@ static void heap_count(size_t bytes)
     atomic_fetch_add(&heap_calls, 1);
 }
 
-/* Large memory in large pages where the system gives them on request: maps are streamed,
- * and looking up addresses costs a tenth of that in small pages. All of it is written at
- * once, so that nothing is held that would not be held otherwise. */
+/* Whole large pages (Linux's transparent huge ones) within the memory, where the system
+ * gives them on request: maps are streamed, and in small pages a part of that time goes
+ * into looking up addresses. All of it is written at once, so that nothing is held that
+ * would not be held otherwise. */
 static void ask_for_large_pages(void *raw, size_t bytes)
 {
 #if defined(MADV_HUGEPAGE)
@@ -110,7 +112,9 @@ static void ask_for_large_pages(void *raw, size_t bytes)
     const uintptr_t begin = ((uintptr_t)raw + page - 1) / page * page;
     const uintptr_t end = ((uintptr_t)raw + bytes) / page * page;
     if (begin < end) {
+        const int before = errno; /* a refusal is nobody's business */
         (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+        errno = before;
     }
 #else
     (void)raw;

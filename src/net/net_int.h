@@ -45,8 +45,8 @@ struct sl_item {
     int birth, death; /* times of its first and last use, both inclusive; birth -1: never
                          used */
     int64_t offset;
-    struct sl_item *within; /* the item whose memory it has; NULL: memory of its own
-                             */
+    /* the item whose memory it has; NULL: memory of its own */
+    struct sl_item *within;
 };
 
 struct sl_plan {
