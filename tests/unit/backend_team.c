@@ -6,6 +6,8 @@
  */
 #include "backend/cpu_team_int.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -196,6 +198,45 @@ static void nobody_waits_to_begin(void **state)
     }
 }
 
+/* Where every part waits for all the others, each thread holds exactly one. */
+struct holders {
+    atomic_int *arrived;
+    int parts;
+    pthread_t *threads; /* of each part */
+};
+
+static void hold_own(const void *context, int part)
+{
+    const struct holders *holders = context;
+    holders->threads[part] = pthread_self();
+    atomic_fetch_add(holders->arrived, 1);
+    while (atomic_load(holders->arrived) < holders->parts) {
+        (void)sched_yield(); /* there may be fewer cores than threads */
+    }
+}
+
+/* What a part wrote in one piece it finds in its core's cache in the next. */
+static void threads_keep_to_their_parts(void **state)
+{
+    (void)state;
+    enum { PARTS = 4, PIECES = 200 };
+    struct sl_cpu_team *team = start(PARTS);
+    pthread_t first[PARTS];
+    for (int k = 0; k < PIECES; k++) {
+        pthread_t now[PARTS];
+        atomic_int arrived = 0;
+        const struct holders holders = {
+            .arrived = &arrived, .parts = PARTS, .threads = k == 0 ? first : now};
+        pause_ms(k % 2);
+        sl_cpu_team_run(team, hold_own, &holders);
+        assert_true(pthread_equal(first[0], pthread_self()));
+        for (int p = 0; k > 0 && p < PARTS; p++) {
+            assert_true(pthread_equal(now[p], first[p]));
+        }
+    }
+    sl_cpu_team_destroy(team);
+}
+
 /* Two teams at once, as two trainers in one process have them. */
 static void teams_are_separate(void **state)
 {
@@ -245,6 +286,7 @@ int main(void)
         cmocka_unit_test(sums_are_equal),
         cmocka_unit_test(parts_run_at_the_same_time),
         cmocka_unit_test(nobody_waits_to_begin),
+        cmocka_unit_test(threads_keep_to_their_parts),
         cmocka_unit_test(teams_are_separate),
         cmocka_unit_test(ends_at_once),
         cmocka_unit_test(memory_runs_out),
