@@ -275,7 +275,9 @@ void sl_plan_bytes_split(const struct sl_plan *plan, size_t *packed, size_t *act
                          size_t *scratch);
 void sl_plan_attach(struct sl_plan *plan, void *block);
 /* A headline, then one line a value, gradient or workspace: name, what, shape, bytes,
- * birth, death (in ops; see plan.c), offset in the block. */
+ * birth, death (in ops; see plan.c), offset in the block; a gradient that lies in the
+ * memory of another's ends with "in" and that one's name, and the other lives until both
+ * are dead. */
 void sl_plan_print(const struct sl_plan *plan, struct sl_text *text);
 int sl_plan_output_channels(const struct sl_plan *plan);
 /* The type in which the plan's forward wants its pictures. */

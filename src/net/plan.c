@@ -560,14 +560,28 @@ int sl_plan_output_channels(const struct sl_plan *plan)
 
 /* ---- print ------------------------------------------------------------------------- */
 
-static void print_item(struct sl_text *text, const char *name, const char *what,
-                       const char *shape, const struct sl_item *item)
+/* The name of the op whose result a gradient belongs to. */
+static const char *diff_name(const struct sl_plan *plan, const struct sl_item *diff)
 {
-    if (lives(item)) {
-        sl_text_add(text, "%-34s %-9s %-16s %12lld %5d %5d %12lld\n", name, what, shape,
-                    (long long)item->bytes, item->birth, item->death,
-                    (long long)item->offset);
+    const struct sl_net *net = plan->config.net;
+
+    return net->ops[net->values[diff - plan->diffs].producer].name;
+}
+
+/* An item that has another's memory says whose. */
+static void print_item(const struct sl_plan *plan, struct sl_text *text, const char *name,
+                       const char *what, const char *shape, const struct sl_item *item)
+{
+    if (item->bytes == 0 || item->birth < 0) {
+        return;
     }
+    sl_text_add(text, "%-34s %-9s %-16s %12lld %5d %5d %12lld", name, what, shape,
+                (long long)item->bytes, item->birth, item->death,
+                (long long)item->offset);
+    if (item->within != NULL) {
+        sl_text_add(text, " in %s", diff_name(plan, item->within));
+    }
+    sl_text_add(text, "\n");
 }
 
 void sl_plan_print(const struct sl_plan *plan, struct sl_text *text)
@@ -582,8 +596,8 @@ void sl_plan_print(const struct sl_plan *plan, struct sl_text *text)
         char shape[64];
         snprintf(shape, sizeof shape, "%dx%dx%dx%d", plan->config.batch, v->height,
                  v->width, sl_net_channels(net, op->dst, plan->config.width));
-        print_item(text, op->name, "value", shape, &plan->values[op->dst]);
-        print_item(text, op->name, "workspace", "-", &plan->workspaces[k]);
-        print_item(text, op->name, "gradient", shape, &plan->diffs[op->dst]);
+        print_item(plan, text, op->name, "value", shape, &plan->values[op->dst]);
+        print_item(plan, text, op->name, "workspace", "-", &plan->workspaces[k]);
+        print_item(plan, text, op->name, "gradient", shape, &plan->diffs[op->dst]);
     }
 }
