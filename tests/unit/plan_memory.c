@@ -188,6 +188,31 @@ static void check_net_rows(const struct sl_net *net, const struct sl_device *dev
     }
 }
 
+/* One value is added in two places: only the one that comes first in backward may begin
+ * its gradient in the sum's memory. */
+static struct sl_net *added_twice(void)
+{
+    struct sl_error err = {0};
+    struct sl_net *net = NULL;
+    const struct sl_widths widths = kit_widths("1,0.5");
+
+    kit_ok(sl_net_create(&err, &widths, &net), &err);
+    const int axis = sl_net_axis(net, "channels", 8, false);
+    const int embedding = sl_net_axis(net, "embedding", 5, true);
+    int x = sl_net_input(net, sl_net_axis(net, "picture", 3, true), 8, 8);
+    x = sl_net_conv(net, "stem.conv", x, axis, 3, 1, 1);
+    const int added = sl_net_norm(net, "stem.norm", x, SL_TAIL_RELU, -1, SL_INIT_ONE);
+    x = sl_net_conv(net, "a.conv", added, axis, 3, 1, 1);
+    x = sl_net_norm(net, "a.norm", x, SL_TAIL_ADD_RELU, added, SL_INIT_ONE);
+    x = sl_net_conv(net, "b.conv", x, axis, 3, 1, 1);
+    x = sl_net_norm(net, "b.norm", x, SL_TAIL_ADD_RELU, added, SL_INIT_ONE);
+    const int features = sl_net_avgpool(net, "pool", x);
+    x = sl_net_linear(net, "head", features, embedding, true, SL_INIT_FAN_IN,
+                      SL_INIT_FAN_IN);
+    kit_ok(sl_net_finish(&err, net, features, x, x), &err);
+    return net;
+}
+
 static void test_no_overlap(void **state)
 {
     (void)state;
@@ -204,6 +229,9 @@ static void test_no_overlap(void **state)
         check_net_rows(net, &device);
         sl_net_destroy(net);
     }
+    struct sl_net *net = added_twice();
+    check_net_rows(net, &device);
+    sl_net_destroy(net);
     sl_device_close(&device);
 }
 
@@ -587,6 +615,9 @@ static void test_same_bits(void **state)
         }
         sl_net_destroy(net);
         net = kit_all_ops("1,0.5", 4);
+        check_same_bits(net, &device, 1, 2);
+        sl_net_destroy(net);
+        net = added_twice();
         check_same_bits(net, &device, 1, 2);
         sl_net_destroy(net);
         sl_device_close(&device);
