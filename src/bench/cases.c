@@ -26,6 +26,9 @@ static const char *const texts[] = {
     "conv n3 11x10 c32 o32 k3 s1 p1",
     "conv n4 8x8 c16 o32 k1 s2 p0",
     "conv n2 7x7 c64 o64 k3 s1 p1",
+    "conv n1 1x2 c32! o32! k3 s1 p1",
+    "conv n13 1x3 c16! o16! k3 s1 p1",
+    "conv n1 1x1 c16! o16! k3 s2 p1",
     "conv n2 7x7 c64 o16 k1 s1 p0",
     "conv n2 5x5 c24 o96 k1 s1 p0",
     "conv n1 5x5 c10 o6 k3 s1 p1",
@@ -66,6 +69,20 @@ static const char *const texts[] = {
 const char *sl_case_text(int i)
 {
     return i >= 0 && i < SL_COUNT(texts) ? texts[i] : NULL;
+}
+
+/* Each takes a way of ours more than once around. */
+static const char *const large_texts[] = {
+    "conv n2 61x60 c16! o16! k3 s1 p1",
+    "conv n1 91x50 c64! o24! k3 s1 p1",
+    "conv n1 39x40 c24! o648! k3 s1 p1", /* more weights than threads sum apart */
+    "conv n2 14x15 c16! o1000! k1 s1 p0",
+    "conv n1 23x23 c30! o4100! k1 s1 p0", /* the same */
+};
+
+const char *sl_case_large_text(int i)
+{
+    return i >= 0 && i < SL_COUNT(large_texts) ? large_texts[i] : NULL;
 }
 
 static const char *const kinds[SL_OP_KINDS] = {

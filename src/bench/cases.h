@@ -23,6 +23,9 @@ struct sl_case {
 
 /* Small cases, for parity: every kind, odd sizes, every tail. NULL past the end. */
 const char *sl_case_text(int i);
+/* Convolutions so large that the cpu backend's own ways take several turns; worth their
+ * time in bfloat16 and at full width only. NULL past the end. */
+const char *sl_case_large_text(int i);
 /* Reads a case; a word that is not known is SL_ERROR_USAGE. */
 enum sl_status sl_case_parse(struct sl_error *err, const char *text,
                              struct sl_case *parsed);
