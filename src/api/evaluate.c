@@ -483,6 +483,17 @@ enum sl_status api_knn_check(struct sl_error *err, const struct sl_conf *conf,
     return SL_OK;
 }
 
+/* Both parts: what to look among, and what to judge by. Closed by the caller, after a
+ * failure too. */
+static enum sl_status open_knn_parts(struct sl_error *err, const struct sl_conf *conf,
+                                     const char *data, struct sl_source *sources[2])
+{
+    struct sl_decode_options decode;
+    SL_TRY(api_decode_options(err, conf, &decode));
+    SL_TRY(open_knn_part(err, conf, data, SL_PART_TRAIN, &decode, &sources[0]));
+    return open_knn_part(err, conf, data, SL_PART_TEST, &decode, &sources[1]);
+}
+
 /* Of kNN while training. */
 static struct sl_features_config knn_features(const struct sl_source *source,
                                               const struct sl_recipe *view, int n_workers)
@@ -515,18 +526,14 @@ enum sl_status api_knn_plan_memory(struct sl_error *err, const struct sl_frozen 
     enum sl_status status = SL_OK;
     struct sl_source *sources[2] = {NULL, NULL};
     struct sl_features_memory memory[2];
-    struct sl_decode_options decode;
     int widths[SL_WIDTHS_MAX];
     int n = model->net->widths.n;
     *bytes = 0;
-    SL_TRY(api_decode_options(err, conf, &decode));
     for (int i = 0; i < n; i++) {
         widths[i] = i;
     }
+    SL_TRY_OUT(open_knn_parts(err, conf, data, sources));
     for (int part = 0; part < 2; part++) {
-        SL_TRY_OUT(open_knn_part(err, conf, data,
-                                 part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &decode,
-                                 &sources[part]));
         const struct sl_features_config config =
             knn_features(sources[part], view, n_workers);
         SL_TRY_OUT(
@@ -557,15 +564,11 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
     int n = model->net->widths.n;
     int64_t bad = 0;
     int used = 0;
-    struct sl_decode_options decode;
-    SL_TRY(api_decode_options(err, conf, &decode));
     for (int i = 0; i < n; i++) {
         widths[i] = i;
     }
+    SL_TRY_OUT(open_knn_parts(err, conf, data, sources));
     for (int part = 0; part < 2; part++) {
-        SL_TRY_OUT(open_knn_part(err, conf, data,
-                                 part == 0 ? SL_PART_TRAIN : SL_PART_TEST, &decode,
-                                 &sources[part]));
         const struct sl_features_config config =
             knn_features(sources[part], view, n_workers);
         SL_TRY_OUT(

@@ -367,8 +367,7 @@ struct unpack_call {
     float *dense;
 };
 
-/* Our own sums (out / 16, 3, 3, in, 16) -> dense, output channels of a range.
- */
+/* Our own sums (out / 16, 3, 3, in, 16) -> dense, for a range of output channels. */
 static void unpack_own(const void *context, struct sl_cpu_range out, int part SL_UNUSED)
 {
     enum { LANES = SL_CONV_WEIGHTS_LANES, KERNEL = SL_CONV_WEIGHTS_KERNEL };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private to the cpu backend: the serial loops of the 3x3 convolution of bfloat16 maps
- * with few channels, by hand for x86-64 with AVX-512 BF16. With 4 to 32 channels a vector
- * of channels is mostly empty, so here a vector is sixteen pixels: a map becomes planes,
- * one for every pair of channels, whose values are the two side by side.
+ * with few channels, by hand for x86-64 with AVX-512 BF16. With up to 22 channels a
+ * vector of channels is mostly empty, so here a vector is sixteen pixels: a map becomes
+ * planes, one for every pair of channels, whose values are the two side by side.
  *
  * A plane has a border of zeros one pixel wide, and its rows follow each other without a
  * gap, so that a tap of the kernel is nothing but an offset; the border to the right of a

@@ -3,8 +3,8 @@
  * The 3x3 convolution of bfloat16 maps with stride 1 as Winograd's F(2x2, 3x3): memory,
  * threads and the order of work around the loops of cpu_winograd_int.h. It takes the
  * place of the library's convolution where it is faster (sl_cpu_winograd_suits): 16
- * products instead of 36, at the price of going to the points and back, which pays from a
- * few tens of channels on.
+ * products instead of 36, at the price of going to the points and back, which pays at
+ * sixteen channels and from two dozen on.
  *
  * Packed weights are points: those of forward, then, when the source's gradient is
  * wanted, those of the turned kernel with the channels' roles exchanged. A packed
