@@ -267,12 +267,13 @@ enum sl_status api_suggest(struct sl_error *err, const struct api_outline *outli
  * too. */
 enum sl_status api_classes_of(struct sl_error *err, const struct sl_source *source,
                               struct sl_classes *classes);
-/* What number each class of the data has among those `has` of a model, of which there are
- * as many: *numbers, for sl_source_number_classes, freed with sl_heap_free; NULL where
- * they stand in the same order, or a side has no names, which a warning says. A class
- * that the model does not have is SL_ERROR_DATA. */
+bool api_classes_are_same(const struct sl_classes *a, const struct sl_classes *b);
+/* What number each class of the data has among those `has` of `owner`, a model or other
+ * data: *numbers, one a class of the data, for sl_source_number_classes, freed with
+ * sl_heap_free; NULL where they stand in the same order, or a side has no names (and then
+ * as many), which a warning says. A class that is not among them is SL_ERROR_DATA. */
 enum sl_status api_classes_find(struct sl_error *err, const struct sl_classes *has,
-                                const char *model, const struct sl_source *source,
+                                const char *owner, const struct sl_source *source,
                                 const char *data, int **numbers);
 
 /* ---- models (model.c) -------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Classes by name: those of data, as a checkpoint keeps them, and those of a checkpoint's
- * classifier against those of the data it is judged on. Where a side knows its classes by
- * number alone, or not at all, their order is taken on trust, and that is said.
+ * Classes by name: those of data, as a checkpoint keeps them, and those of pictures to
+ * judge by among those that were learned. Where a side knows its classes by number alone,
+ * or not at all, their order is taken on trust, and that is said.
  */
 #include "api_int.h"
 
@@ -36,14 +36,20 @@ static bool are_numbers(const struct sl_classes *classes)
     return true;
 }
 
-static bool are_same(const struct sl_classes *a, const struct sl_classes *b)
+/* Whether the first of `all`, or all of them, are those of `first`, in their order. */
+static bool begin_with(const struct sl_classes *all, const struct sl_classes *first)
 {
-    for (int i = 0; i < a->n; i++) {
-        if (strcmp(a->names[i], b->names[i]) != 0) {
+    for (int i = 0; i < first->n && i < all->n; i++) {
+        if (strcmp(all->names[i], first->names[i]) != 0) {
             return false;
         }
     }
-    return a->n == b->n;
+    return first->n <= all->n;
+}
+
+bool api_classes_are_same(const struct sl_classes *a, const struct sl_classes *b)
+{
+    return a->n == b->n && begin_with(a, b);
 }
 
 struct place {
@@ -67,7 +73,7 @@ static enum sl_status sort(struct sl_error *err, const struct sl_classes *classe
     return SL_OK;
 }
 
-/* The first classes of a model, for a person who has to compare them with others. */
+/* The first of the classes, for a person who has to compare them with others. */
 static void list_names(const struct sl_classes *classes, char *dst, size_t size)
 {
     size_t at = 0;
@@ -81,15 +87,15 @@ static void list_names(const struct sl_classes *classes, char *dst, size_t size)
     }
 }
 
-/* Where in `has` the classes of `wants` stand, both of as many and sorted; the first that
- * is not there, or that two of them are called, is told of. */
-static enum sl_status pair(struct sl_error *err, const char *data, const char *model,
+/* Where in `has` each of `n` classes stands, both sorted; the first that is not there, or
+ * that two of them are called, is told of. */
+static enum sl_status pair(struct sl_error *err, const char *data, const char *owner,
                            const struct sl_classes *has, const struct place *theirs,
-                           const struct place *ours, int *numbers)
+                           const struct place *ours, int n, int *numbers)
 {
     char name[96];
     char names[480] = "";
-    for (int i = 0; i < has->n; i++) {
+    for (int i = 0; i < n; i++) {
         struct place *found =
             bsearch(&ours[i], theirs, (size_t)has->n, sizeof *theirs, compare_places);
         bool is_double = i > 0 && strcmp(ours[i].name, ours[i - 1].name) == 0;
@@ -97,16 +103,16 @@ static enum sl_status pair(struct sl_error *err, const char *data, const char *m
         if (found == NULL) {
             list_names(has, names, sizeof names);
             return SL_FAIL(err, SL_ERROR_DATA,
-                           "%s: class '%s' is none of those that the classifier of %s "
-                           "was trained on (%s); give data with the same classes",
-                           data, name, model, names);
+                           "%s: class '%s' is none of those of %s (%s); give data whose "
+                           "classes are among them",
+                           data, name, owner, names);
         }
         if (is_double) {
             return SL_FAIL(err, SL_ERROR_DATA,
                            "%s: two classes are called '%s', and the classes stand in "
                            "another order than in %s: which is which cannot be told; "
                            "give each its own name",
-                           data, name, model);
+                           data, name, owner);
         }
         numbers[ours[i].at] = found->at;
     }
@@ -114,7 +120,7 @@ static enum sl_status pair(struct sl_error *err, const char *data, const char *m
 }
 
 enum sl_status api_classes_find(struct sl_error *err, const struct sl_classes *has,
-                                const char *model, const struct sl_source *source,
+                                const char *owner, const struct sl_source *source,
                                 const char *data, int **numbers)
 {
     enum sl_status status = SL_OK;
@@ -127,21 +133,25 @@ enum sl_status api_classes_find(struct sl_error *err, const struct sl_classes *h
         sl_log(SL_LOG_WARNING,
                "%s does not say what its classes are called: that those of %s stand in "
                "the same order is taken on trust",
-               model, data);
+               owner, data);
         goto out;
     }
-    if (are_same(has, &wants)) {
+    if (begin_with(has, &wants)) {
         goto out;
     }
-    SL_TRY_OUT(sl_heap_alloc(err, "order of classes", has->n, sizeof **numbers, numbers));
+    SL_TRY_OUT(
+        sl_heap_alloc(err, "order of classes", wants.n, sizeof **numbers, numbers));
     SL_TRY_OUT(sort(err, has, &theirs));
     SL_TRY_OUT(sort(err, &wants, &ours));
-    status = pair(err, data, model, has, theirs, ours, *numbers);
+    status = pair(err, data, owner, has, theirs, ours, wants.n, *numbers);
     if (status == SL_OK) {
-        sl_log(SL_LOG_INFO,
-               "classes: %s has them in another order than %s; taken by their names",
-               data, model);
-    } else if (are_numbers(has) || are_numbers(&wants)) {
+        char have[48] = "them in another order than";
+        if (wants.n < has->n) {
+            (void)snprintf(have, sizeof have, "%d of the %d of", wants.n, has->n);
+        }
+        sl_log(SL_LOG_INFO, "classes: %s has %s %s; taken by their names", data, have,
+               owner);
+    } else if (wants.n == has->n && (are_numbers(has) || are_numbers(&wants))) {
         status = SL_OK;
         sl_error_clear(err);
         sl_heap_free(*numbers);
@@ -149,7 +159,7 @@ enum sl_status api_classes_find(struct sl_error *err, const struct sl_classes *h
         sl_log(SL_LOG_WARNING,
                "%s knows its classes by number alone: that they stand in the order of "
                "those of %s is taken on trust",
-               are_numbers(has) ? model : data, are_numbers(has) ? data : model);
+               are_numbers(has) ? owner : data, are_numbers(has) ? data : owner);
     }
 out:
     if (status != SL_OK) {

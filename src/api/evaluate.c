@@ -59,6 +59,25 @@ static enum sl_status open_part(struct sl_error *err, const struct api_judge *ju
     return SL_OK;
 }
 
+/* The test part's classes are those of the train part, or some of them: its labels become
+ * theirs. */
+static enum sl_status match_parts(struct sl_error *err, struct api_judge *judge)
+{
+    struct sl_classes has = {0};
+    int *numbers = NULL;
+    enum sl_status status = SL_OK;
+    SL_TRY_OUT(api_classes_of(err, judge->train, &has));
+    SL_TRY_OUT(api_classes_find(err, &has, "the train part", judge->test, "the test part",
+                                &numbers));
+    if (numbers != NULL) {
+        SL_TRY_OUT(sl_source_number_classes(err, judge->test, has.names, numbers, has.n));
+    }
+out:
+    sl_heap_free(numbers);
+    sl_classes_finish(&has);
+    return status;
+}
+
 static enum sl_status open_data(struct sl_error *err, struct api_judge *judge,
                                 const char *data)
 {
@@ -94,17 +113,7 @@ static enum sl_status open_data(struct sl_error *err, struct api_judge *judge,
             : has_train  ? train
                          : test);
     }
-    for (int i = 0; judge->train != NULL && i < sl_source_classes(judge->test); i++) {
-        if (i >= judge->classes || strcmp(sl_source_class_name(judge->train, i),
-                                          sl_source_class_name(judge->test, i)) != 0) {
-            return SL_FAIL(
-                err, SL_ERROR_DATA,
-                "class %d of the test part is '%s', which the train part does not have "
-                "at that place; both need the same class folders",
-                i, sl_source_class_name(judge->test, i));
-        }
-    }
-    return SL_OK;
+    return judge->train != NULL ? match_parts(err, judge) : SL_OK;
 }
 
 static enum sl_status pick_widths(struct sl_error *err, struct api_judge *judge)

@@ -11,16 +11,17 @@ enum sl_status api_judge_match_classes(struct sl_error *err, struct api_judge *j
 {
     const struct api_model *model = &judge->model;
     const struct sl_classes *classes = &model->classes;
-    enum sl_status status = SL_OK;
-    int *numbers = NULL;
-    if (judge->classes != model->resnet.dim) {
+    int outputs = model->resnet.dim;
+    /* By name some of the classes will do; by number alone it must be all. */
+    if (judge->classes > outputs || (classes->n == 0 && judge->classes != outputs)) {
         return SL_FAIL(err, SL_ERROR_DATA,
                        "%s: %d classes, but the classifier of %s has %d; give data with "
                        "the classes that it was trained on",
-                       judge->data, judge->classes, model->path, model->resnet.dim);
+                       judge->data, judge->classes, model->path, outputs);
     }
-    /* The test part's classes are the first ones of the train part's, where there is one.
-     */
+    enum sl_status status = SL_OK;
+    int *numbers = NULL;
+    /* The test part's numbers are those of the train part, where there is one. */
     SL_TRY_OUT(api_classes_find(err, classes, model->path,
                                 judge->train != NULL ? judge->train : judge->test,
                                 judge->data, &numbers));
@@ -32,6 +33,7 @@ enum sl_status api_judge_match_classes(struct sl_error *err, struct api_judge *j
         SL_TRY_OUT(sl_source_number_classes(err, judge->test, classes->names, numbers,
                                             classes->n));
     }
+    judge->classes = outputs;
 out:
     sl_heap_free(numbers);
     return status;

@@ -45,9 +45,9 @@ struct sl_recipe api_judge_crops(const struct api_judge *judge, double crop_min)
 /* Features of both parts, or of the test part alone where there is no bank. */
 enum sl_status api_judge_features(struct sl_error *err, struct api_judge *judge);
 
-/* A model's own classifier can only say the classes that it was trained on:
- * SL_ERROR_DATA when the data have others, or another number of them. Data that have the
- * same in another order get the model's (evaluate_classifier.c). */
+/* A model's own classifier can only say the classes that it was trained on: SL_ERROR_DATA
+ * when the data have others. Data that have them in another order, or only some, get the
+ * model's (evaluate_classifier.c). */
 enum sl_status api_judge_match_classes(struct sl_error *err, struct api_judge *judge);
 
 /* The method whose published rates `eval linear --as-paper` takes for a model of

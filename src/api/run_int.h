@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private to the files of `slimclr pretrain`: one run with everything it holds.
- * run_begin.c decides whether and with which settings it may begin, run_files.c keeps its
- * directory, run_words.c says what a person should know, and train.c is the loop.
+ * run_begin.c decides whether and with which settings it may begin, run_weights.c with
+ * which weights, run_files.c keeps its directory, run_words.c says what a person should
+ * know, and train.c is the loop.
  */
 #ifndef SRC_API_RUN_INT_H
 #define SRC_API_RUN_INT_H
@@ -77,6 +78,12 @@ enum sl_status api_run_take_data(struct sl_error *err, struct api_run *run,
 enum sl_status api_run_check_directory(struct sl_error *err, struct api_run *run);
 enum sl_status api_run_settle(struct sl_error *err, struct api_run *run);
 enum sl_status api_run_clear(struct sl_error *err, const struct api_run *run);
+
+/* run_weights.c: the checkpoint that the run goes on from, whole, or with --init-from the
+ * weights of another: its trunk must fit (SL_ERROR_USAGE), its head is taken where it
+ * fits and, a classifier's, where the classes are called the same. Neither: nothing is
+ * done. */
+enum sl_status api_run_take_weights(struct sl_error *err, const struct api_run *run);
 
 /* run_files.c */
 enum sl_status api_run_write_config(struct sl_error *err, struct api_run *run);

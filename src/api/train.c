@@ -36,66 +36,13 @@ static enum sl_status open_pictures(struct sl_error *err, struct api_run *run,
     return SL_OK;
 }
 
-static enum sl_status restore_from(struct sl_error *err, const struct api_run *run,
-                                   const char *path, const struct sl_named_list *state,
-                                   bool exact)
-{
-    struct sl_tensor_file *file = NULL;
-    enum sl_status status = SL_OK;
-    SL_TRY_OUT(sl_checkpoint_open(err, path, &file));
-    SL_TRY_OUT(sl_checkpoint_restore(err, file, &run->device, state, exact));
-out:
-    sl_tensor_file_close(file);
-    return status;
-}
-
-/* --init-from: weights and statistics of another run, the head included where it fits;
- * the key encoder starts as their copy. */
-static enum sl_status init_from(struct sl_error *err, struct api_run *run,
-                                const char *from)
-{
-    char path[RUN_PATH_LENGTH];
-    struct sl_named_list online = {0};
-    enum sl_status status = SL_OK;
-    struct sl_params *params = sl_trainer_params(run->trainer);
-    struct sl_stats *stats = sl_trainer_stats(run->trainer);
-    SL_TRY_OUT(sl_checkpoint_find(err, from, path, sizeof path));
-    SL_TRY_OUT(sl_params_state(err, run->net, params->weight, "", &online));
-    SL_TRY_OUT(sl_stats_state(err, stats, "", &online));
-    SL_TRY_OUT(restore_from(err, run, path, &online, false));
-    for (int i = 0; i < run->state.n; i++) {
-        const struct sl_named *to = &run->state.items[i];
-        if (strncmp(to->name, "target.", 7) == 0) {
-            const struct sl_named *source = sl_named_find(&run->state, to->name + 7);
-            if (source != NULL) {
-                run->device.table->copy(run->device.state, to->tensor.data,
-                                        source->tensor.data,
-                                        sl_tensor_bytes(&to->tensor));
-            }
-        }
-    }
-    sl_log(SL_LOG_INFO, "start: weights of %s", path);
-out:
-    sl_named_finish(&online);
-    return status;
-}
-
 static enum sl_status open_trainer(struct sl_error *err, struct api_run *run)
 {
     SL_TRY(sl_resnet_build(err, &run->settings.resnet, &run->net));
     SL_TRY(sl_trainer_create(err, &run->settings.trainer, run->net, &run->device,
                              &run->trainer));
     SL_TRY(sl_trainer_state(err, run->trainer, &run->state));
-    const char *from = sl_conf_text(run->conf, "init-from");
-    const char *resume = sl_conf_text(run->conf, "resume");
-    if (run->resumed) {
-        SL_TRY(restore_from(err, run, strcmp(resume, "auto") == 0 ? run->last : resume,
-                            &run->state, true));
-        SL_TRY(sl_trainer_restored(err, run->trainer));
-    } else if (from[0] != '\0') {
-        SL_TRY(init_from(err, run, from));
-    }
-    return SL_OK;
+    return api_run_take_weights(err, run);
 }
 
 /* Opens the loader and takes the first batch, unless no step is left. */
@@ -397,13 +344,13 @@ static enum sl_status execute(struct sl_error *err, struct api_run *run,
     SL_TRY(api_settings_resolve(err, run->conf, &pictures, &run->device, &run->settings));
     SL_TRY(freeze_relative(err, run));
     SL_TRY(api_conf_record(err, run->conf, &run->checkpoint_conf));
-    SL_TRY(open_trainer(err, run));
     /* Where --classes asks for more outputs than the data has classes, some have no name.
      */
     if (sl_method_info(run->settings.trainer.method)->has_labels &&
         run->settings.resnet.dim == pictures.n_classes) {
         SL_TRY(api_classes_of(err, run->source, &run->classes));
     }
+    SL_TRY(open_trainer(err, run));
     if (sl_trainer_steps(run->trainer) > run->settings.trainer.total_steps) {
         return SL_FAIL(
             err, SL_ERROR_USAGE,

@@ -432,3 +432,19 @@ json_t *cli_json(const struct cli_result *result)
     assert_string_equal(end, "\n");
     return root;
 }
+
+float *cli_tensor(const char *path, const char *name, size_t *n)
+{
+    unsigned char *bytes = cli_read(path, NULL);
+    uint64_t length = 0;
+    memcpy(&length, bytes, sizeof length); /* little-endian, as this machine */
+    json_t *head = json_loadb((const char *)bytes + 8, (size_t)length, 0, NULL);
+    json_t *places = json_object_get(json_object_get(head, name), "data_offsets");
+    size_t from = (size_t)json_integer_value(json_array_get(places, 0));
+    size_t to = (size_t)json_integer_value(json_array_get(places, 1));
+    assert_true(to > from);
+    *n = (to - from) / sizeof(float);
+    memmove(bytes, bytes + 8 + length + from, to - from);
+    json_decref(head);
+    return (float *)(void *)bytes;
+}

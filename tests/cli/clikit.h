@@ -83,5 +83,7 @@ void cli_wait_for_step(const char *run, int64_t step, pid_t child);
 void cli_expect_steps(const char *run, int64_t last);
 /* Standard output must be one JSON object and one newline; json_decref it. */
 json_t *cli_json(const struct cli_result *result);
+/* A float32 tensor of a safetensors file; free with cli_free. */
+float *cli_tensor(const char *path, const char *name, size_t *n);
 
 #endif

@@ -27,11 +27,16 @@ static struct sl_source *make_source(const char *const names[CLASSES])
     return source;
 }
 
+enum { MOST = 4 };
+
 static enum sl_status find(struct sl_error *err, const char *const wants[CLASSES],
-                           const char *const has[CLASSES], int **numbers)
+                           const char *const has[MOST], int **numbers)
 {
-    const char *names[CLASSES] = {has[0], has[1], has[2]};
-    const struct sl_classes classes = {.names = names, .n = has[0] != NULL ? CLASSES : 0};
+    const char *names[MOST] = {has[0], has[1], has[2], has[3]};
+    struct sl_classes classes = {.names = names};
+    while (classes.n < MOST && has[classes.n] != NULL) {
+        classes.n++;
+    }
     struct sl_source *source = make_source(wants);
     enum sl_status status =
         api_classes_find(err, &classes, "model", source, "data", numbers);
@@ -42,7 +47,7 @@ static enum sl_status find(struct sl_error *err, const char *const wants[CLASSES
 static void test_numbers(void **state)
 {
     static const struct {
-        const char *wants[CLASSES], *has[CLASSES];
+        const char *wants[CLASSES], *has[MOST];
         bool is_moved;
         int numbers[CLASSES];
     } cases[] = {
@@ -56,6 +61,9 @@ static void test_numbers(void **state)
         {{"0", "1", "2"}, {"a", "b", "c"}, false, {0}},
         /* a name twice, where nothing has to be told apart */
         {{"a", "b", "a"}, {"a", "b", "a"}, false, {0}},
+        /* some of the classes: the first ones, and others */
+        {{"a", "b", "c"}, {"a", "b", "c", "d"}, false, {0}},
+        {{"a", "b", "d"}, {"a", "b", "c", "d"}, true, {0, 1, 3}},
     };
     (void)state;
     for (int i = 0; i < SL_COUNT(cases); i++) {
@@ -74,12 +82,15 @@ static void test_numbers(void **state)
 static void test_refused(void **state)
 {
     static const struct {
-        const char *wants[CLASSES], *has[CLASSES], *word;
+        const char *wants[CLASSES], *has[MOST], *word;
     } cases[] = {
         {{"a", "b", "d"}, {"a", "b", "c"}, "class 'd' is none of those"},
         {{"1", "2", "3"}, {"a", "b", "c"}, "class '1' is none of those"},
         {{"a", "b", "c"}, {"a", "b", "a"}, "class 'c' is none of those"},
         {{"a", "a", "b"}, {"a", "b", "a"}, "two classes are called 'a'"},
+        {{"a", "b", "e"}, {"a", "b", "c", "d"}, "class 'e' is none of those of model"},
+        {{"a", "b", "c"}, {"0", "1", "2", "3"}, "class 'a' is none of those"},
+        {{"a", "b", "c"}, {"a", "b"}, "class 'c' is none of those"},
         {{"a", "b\n", "c"}, {"a", "b", "c"}, "class 'b\\x0a' is none of those"},
     };
     (void)state;
