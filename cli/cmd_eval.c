@@ -92,8 +92,10 @@ static void print_linear(const slim_scores *scores)
     if (scores->has_paper) {
         print_probe(
             scores,
-            "as the paper: crops and flips anew in each epoch; sub-networks learn "
-            "1/2 from the full width's probe",
+            scores->n_widths > 1
+                ? "as the paper: crops and flips anew in each epoch; sub-networks learn "
+                  "1/2 from the full width's probe"
+                : "as the paper: crops and flips anew in each epoch",
             true);
     }
     (void)printf(

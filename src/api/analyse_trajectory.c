@@ -49,6 +49,23 @@ bool api_trajectory_classifies(const struct api_trajectory *job)
     return api_model_classifies(&job->judge->model);
 }
 
+/* What is of the surface, where there are no pictures to take an error of. */
+static enum sl_status refuse_surface(struct sl_error *err, const struct sl_conf *conf)
+{
+    static const char *const keys[] = {"grid",       "surface-width", "limit",
+                                       "limit-test", "features",      "knn-k",
+                                       "knn-t",      "image-size",    "test-fraction"};
+    for (int i = 0; i < SL_COUNT(keys); i++) {
+        if (sl_conf_origin(conf, keys[i]) == SL_FROM_USER) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--%s %s: without DATA there is no error surface, only the "
+                           "paths; name labelled pictures, or leave it out",
+                           keys[i], sl_conf_text(conf, keys[i]));
+        }
+    }
+    return SL_OK;
+}
+
 static enum sl_status open_model(struct sl_error *err, struct api_trajectory *job,
                                  const slim_options *options, const char *data,
                                  const slim_hooks *hooks)
@@ -69,6 +86,7 @@ static enum sl_status open_model(struct sl_error *err, struct api_trajectory *jo
     } else {
         judge->hooks = hooks;
         judge->conf = conf;
+        SL_TRY(refuse_surface(err, conf));
         SL_TRY(api_model_open(err, last, 0, conf, &judge->model));
     }
     const struct sl_params *params = judge->model.params;

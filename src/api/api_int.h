@@ -298,6 +298,9 @@ struct api_model {
 enum sl_status api_model_open(struct sl_error *err, const char *run_or_file,
                               int image_size, struct sl_conf *device_conf,
                               struct api_model *model);
+/* Whether a parameter or statistic of that name is the trunk's. The others are of what a
+ * method puts on it: another method or other settings have another. */
+bool api_is_of_trunk(const char *name);
 /* Whether its head is a classifier, one or one a width: the outputs are classes. */
 bool api_model_classifies(const struct api_model *model);
 void api_model_close(struct api_model *model);

@@ -112,6 +112,30 @@ static void settle(struct linear *linear)
                    sl_conf_bool(conf, "as-paper") ? &linear->paper : &linear->quick);
 }
 
+/* Teaching needs the full width's probe, and somebody to teach. The paper's probe of one
+ * width alone is that of a plain network. */
+static enum sl_status check_teacher(struct sl_error *err, const struct api_judge *judge)
+{
+    const struct sl_conf *conf = judge->conf;
+    bool distill = sl_conf_bool(conf, "probe-distill");
+    bool as_paper = sl_conf_bool(conf, "as-paper");
+    if ((distill || as_paper) && judge->widths[0] != 0) {
+        const char *option = as_paper ? "as-paper" : "probe-distill";
+        char full[16];
+        sl_multiplier_text(judge->model.net->widths.at[0], full, sizeof full);
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--widths %s: with --%s the probes learn from that of width %s; "
+                       "list it too, or leave --%s out",
+                       sl_conf_text(conf, "widths"), option, full, option);
+    }
+    if (distill && judge->n_widths == 1) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--probe-distill: one width has nobody to teach; leave it out, or "
+                       "judge more widths");
+    }
+    return SL_OK;
+}
+
 /* ---- the probes -------------------------------------------------------------------- */
 
 static enum sl_status may_go_on(struct sl_error *err, void *context, int epoch,
@@ -337,6 +361,7 @@ slim_status slim_eval_linear(const slim_options *options, const char *model,
     struct linear linear = {0};
     SL_TRY_OUT(sl_heap_alloc(&err, "evaluation", 1, sizeof *linear.judge, &linear.judge));
     SL_TRY_OUT(api_judge_open(&err, linear.judge, options, model, data, hooks));
+    SL_TRY_OUT(check_teacher(&err, linear.judge));
     SL_TRY_OUT(judge_linear(&err, &linear, scores));
     SL_TRY_OUT(
         api_judge_write(&err, "linear", model, linear_json(&linear, scores), scores));

@@ -162,6 +162,15 @@ static enum sl_status settle_stages(struct sl_error *err, struct finetune *tune)
         memcpy(word, at, length);
         word[length] = '\0';
         SL_TRY(settle_stage(err, tune, word, &tune->stage[tune->n_stages]));
+        const struct stage *stage = &tune->stage[tune->n_stages];
+        if (real_or(tune->judge->conf, "warmup-epochs", 0.0) >= stage->epochs) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--warmup-epochs %s: %lld labels are trained for %d epoch%s, "
+                           "and the rate would rise all the way; give less",
+                           sl_conf_text(tune->judge->conf, "warmup-epochs"),
+                           (long long)stage->labels, stage->epochs,
+                           sl_plural(stage->epochs));
+        }
         for (int s = 0; s < tune->n_stages; s++) {
             if (tune->stage[s].labels == tune->stage[tune->n_stages].labels) {
                 return SL_FAIL(err, SL_ERROR_USAGE,
@@ -226,6 +235,12 @@ static enum sl_status settle(struct sl_error *err, struct finetune *tune)
                        "--scratch-lr %s: nothing is trained from scratch; add "
                        "--from-scratch, or leave it out",
                        sl_conf_text(conf, "scratch-lr"));
+    }
+    if (tune->joint && judge->n_widths == 1) {
+        return SL_FAIL(
+            err, SL_ERROR_USAGE,
+            "--joint: one width has no other to be trained with; leave it out, "
+            "or judge more widths");
     }
     bool is_whole = tune->joint && judge->n_widths == judge->model.net->widths.n;
     if (judge->model.resnet.slices == SL_SLICES_DISJOINT && !is_whole) {

@@ -79,8 +79,8 @@ static const struct sl_key training_keys[] = {
      .choices = "auto|yes|no", .argument = "WHAT",
      .help = "Leave biases and the scales and shifts of norms without decay and, by "
              "lars, unscaled; auto = yes for lars, else no."},
-    {.name = "momentum", .type = SL_KEY_REAL, .initial = "auto", .low = 0, .high = 1,
-     .auto_ok = true, .argument = "X",
+    {.name = "momentum", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
+     .high = 0.999999, .auto_ok = true, .argument = "X",
      .help = "Momentum of sgd and lars; auto = 0.9."},
     {.name = "adam-beta1", .type = SL_KEY_REAL, .initial = "auto", .low = 0,
      .high = 0.999999, .auto_ok = true, .argument = "X",

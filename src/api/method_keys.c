@@ -100,8 +100,17 @@ static enum sl_status resolve_queue(struct sl_error *err, struct sl_conf *conf,
     int64_t batch = sl_conf_int(conf, "batch-size");
     SL_TRY(settle_int(err, conf, "moco-k", info->has_queue, "queue",
                       queue_length(pictures->count, batch)));
-    if (info->has_queue) {
-        trainer->queue = sl_conf_int(conf, "moco-k");
+    if (!info->has_queue) {
+        return SL_OK;
+    }
+    trainer->queue = sl_conf_int(conf, "moco-k");
+    if (pictures->count > 0 && trainer->queue > pictures->count) {
+        sl_log(SL_LOG_WARNING,
+               "--moco-k %lld: the queue is longer than the data (%lld picture%s), so "
+               "that every picture meets its own older keys as negatives; auto takes a "
+               "quarter of the data",
+               (long long)trainer->queue, (long long)pictures->count,
+               sl_plural((double)pictures->count));
     }
     return SL_OK;
 }
@@ -254,6 +263,27 @@ static enum sl_status refuse_idle(struct sl_error *err, const struct sl_conf *co
     return SL_OK;
 }
 
+/* What a network of one width has nothing to do with; a word that asks for nothing may
+ * stand, as in "--distill none". */
+static enum sl_status refuse_company(struct sl_error *err, const struct sl_conf *conf)
+{
+    static const struct {
+        const char *key, *nothing;
+    } keys[] = {
+        {"slow-start", "0"},          {"slow-start-lr", ""},
+        {"distill", "none"},          {"teachers", ""},
+        {"distill-weight", "0"},      {"distill-temp", ""},
+        {"width-weights", "uniform"}, {"update", "joint"},
+        {"slices", "nested"},
+    };
+    for (int i = 0; i < SL_COUNT(keys); i++) {
+        if (strcmp(sl_conf_text(conf, keys[i].key), keys[i].nothing) != 0) {
+            SL_TRY(api_refuse_idle(err, conf, keys[i].key, "widths", "narrower width"));
+        }
+    }
+    return SL_OK;
+}
+
 /* ---- all of it --------------------------------------------------------------------- */
 
 enum sl_status api_settings_method(struct sl_error *err, struct sl_conf *conf,
@@ -267,6 +297,9 @@ enum sl_status api_settings_method(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(resolve_constants(err, conf, pictures, trainer));
     SL_TRY(resolve_distill(err, conf, own, trainer));
     SL_TRY(refuse_idle(err, conf, info));
+    if (strchr(sl_conf_text(conf, "widths"), ',') == NULL) {
+        SL_TRY(refuse_company(err, conf));
+    }
     SL_TRY(settle(err, conf, "width-weights", true, "", own->width_weights));
     /* The control trains all widths from the start. */
     if (info->has_labels && sl_conf_origin(conf, "slow-start") == SL_FROM_DEFAULT) {

@@ -66,6 +66,12 @@ out:
     return status;
 }
 
+bool api_is_of_trunk(const char *name)
+{
+    static const char prefix[] = "encoder.";
+    return strncmp(name, prefix, sizeof prefix - 1) == 0;
+}
+
 bool api_model_classifies(const struct api_model *model)
 {
     return model->resnet.head == SL_HEAD_CLASSIFIER ||

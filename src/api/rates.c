@@ -87,8 +87,9 @@ static enum sl_status number_of(struct sl_error *err, struct sl_conf *conf,
     }
     if (!sl_conf_is_auto(conf, key)) {
         return SL_FAIL(err, SL_ERROR_USAGE,
-                       "--%s %s: --optimizer %s has none; leave one of them out", key,
-                       sl_conf_text(conf, key), rule->name);
+                       "--%s %s: --optimizer %s has no such number; leave one of them "
+                       "out",
+                       key, sl_conf_text(conf, key), rule->name);
     }
     return SL_OK;
 }
@@ -129,7 +130,15 @@ static enum sl_status resolve_rule(struct sl_error *err, struct sl_conf *conf, b
 static enum sl_status resolve_peak(struct sl_error *err, struct sl_conf *conf,
                                    const struct rule *rule)
 {
+    static const char *const keys[] = {"lr", "base-lr", "slow-start-lr"};
     double batch = (double)sl_conf_int(conf, "batch-size");
+    for (int i = 0; i < SL_COUNT(keys); i++) {
+        if (!sl_conf_is_auto(conf, keys[i]) && !(sl_conf_real(conf, keys[i]) > 0.0)) {
+            return SL_FAIL(err, SL_ERROR_USAGE,
+                           "--%s %s: at this rate nothing is learned; give more than 0",
+                           keys[i], sl_conf_text(conf, keys[i]));
+        }
+    }
     if (!sl_conf_is_auto(conf, "lr") && !sl_conf_is_auto(conf, "base-lr") &&
         fabs(sl_conf_real(conf, "lr") - sl_conf_real(conf, "base-lr") * batch / 256.0) >
             1e-9 * sl_conf_real(conf, "lr")) {
@@ -171,6 +180,11 @@ static enum sl_status resolve_milestones(struct sl_error *err, const struct sl_c
                          "them out",
                          text, sl_conf_text(conf, "lr-schedule"));
     }
+    if (text[0] == '\0') {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--lr-schedule step needs --lr-milestones, the epochs from which "
+                       "the rate is a tenth, as 60,80");
+    }
     struct sl_lr_config parsed = *lr;
     if (pictures->count == 0 && !sl_conf_is_auto(conf, "steps")) {
         parsed.total_steps = 0; /* without data, --steps is no length in epochs */
@@ -179,6 +193,38 @@ static enum sl_status resolve_milestones(struct sl_error *err, const struct sl_c
     parsed.total_steps = lr->total_steps;
     *lr = parsed;
     return SL_OK;
+}
+
+/* Without data a run of --steps has no length in epochs. */
+static bool is_length_known(const struct sl_conf *conf,
+                            const struct api_pictures *pictures,
+                            const struct api_settings *settings)
+{
+    return settings->trainer.total_steps > 0 &&
+           (pictures->count > 0 || sl_conf_is_auto(conf, "steps"));
+}
+
+/* A rate that rises beyond the end of the run never comes near what was asked for. A
+ * recipe's is for its own length, and a shorter trial of it may stay in its warm-up. */
+static enum sl_status check_warmup(struct sl_error *err, const struct sl_conf *conf,
+                                   const struct api_pictures *pictures,
+                                   const struct api_settings *settings)
+{
+    double warmup = sl_conf_real(conf, "warmup-epochs");
+    if (!is_length_known(conf, pictures, settings) || warmup < settings->epochs) {
+        return SL_OK;
+    }
+    if (sl_conf_origin(conf, "warmup-epochs") == SL_FROM_RECIPE) {
+        sl_log(SL_LOG_WARNING,
+               "the recipe's warm-up of %g epochs is longer than the run (%.4g): the "
+               "rate stays below %g; for a shorter run give --warmup-epochs too",
+               warmup, settings->epochs, sl_conf_real(conf, "lr"));
+        return SL_OK;
+    }
+    return SL_FAIL(err, SL_ERROR_USAGE,
+                   "--warmup-epochs %s: the run ends at epoch %.4g, and the rate would "
+                   "rise all the way; give less",
+                   sl_conf_text(conf, "warmup-epochs"), settings->epochs);
 }
 
 static enum sl_status resolve_schedule(struct sl_error *err, struct sl_conf *conf,
@@ -199,6 +245,7 @@ static enum sl_status resolve_schedule(struct sl_error *err, struct sl_conf *con
                        "leave it out, or take --lr-schedule cosine",
                        sl_conf_text(conf, "warmup-epochs"));
     }
+    SL_TRY(check_warmup(err, conf, pictures, settings));
     trainer->lr = (struct sl_lr_config){
         .schedule = schedule,
         .peak = sl_conf_real(conf, "lr"),
@@ -214,15 +261,13 @@ static enum sl_status resolve_schedule(struct sl_error *err, struct sl_conf *con
 
 /* ---- slow start -------------------------------------------------------------------- */
 
-/* Narrow widths that join at the end of the run, or after it, are never trained. Without
- * data a run of --steps has no length in epochs, and nothing can be said. */
+/* Narrow widths that join at the end of the run, or after it, are never trained. */
 static enum sl_status check_slow_start(struct sl_error *err, const struct sl_conf *conf,
                                        const struct api_pictures *pictures,
                                        struct api_settings *settings)
 {
     struct sl_trainer_config *trainer = &settings->trainer;
-    bool length_known = pictures->count > 0 || sl_conf_is_auto(conf, "steps");
-    if (settings->resnet.widths.n == 1 || trainer->total_steps == 0 || !length_known ||
+    if (!is_length_known(conf, pictures, settings) ||
         trainer->slow_start_step < trainer->total_steps) {
         return SL_OK;
     }
@@ -230,15 +275,13 @@ static enum sl_status check_slow_start(struct sl_error *err, const struct sl_con
         trainer->slow_start_step = 0; /* a run of one step has no half */
         return SL_OK;
     }
-    double per_epoch = (double)settings->steps_per_epoch;
     return SL_FAIL(
         err, SL_ERROR_USAGE,
-        "--slow-start %s: the narrow widths would join at epoch %.4g, but the run ends "
-        "at "
-        "epoch %.4g and never trains them; give less (50%% is half of the run, 0 trains "
-        "all widths from the start)",
-        sl_conf_text(conf, "slow-start"), (double)trainer->slow_start_step / per_epoch,
-        settings->epochs);
+        "--slow-start %s: the narrow widths would join after step %lld, but the run ends "
+        "after step %lld and never trains them; give less (50%% is half of the run, 0 "
+        "trains all widths from the start)",
+        sl_conf_text(conf, "slow-start"), (long long)trainer->slow_start_step,
+        (long long)trainer->total_steps);
 }
 
 enum sl_status api_settings_rates(struct sl_error *err, struct sl_conf *conf,
@@ -253,7 +296,9 @@ enum sl_status api_settings_rates(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(sl_slow_start_parse(err, sl_conf_text(conf, "slow-start"), settings->epochs,
                                (double)settings->steps_per_epoch,
                                &trainer->slow_start_step));
-    if (trainer->slow_start_step == 0 && trainer->total_steps > 0) {
+    if (settings->resnet.widths.n == 1) {
+        trainer->slow_start_step = 0; /* nobody joins, and the rate has no second part */
+    } else if (trainer->slow_start_step == 0 && trainer->total_steps > 0) {
         SL_TRY(api_refuse_idle(err, conf, "slow-start-lr", "slow-start", "second rate"));
     }
     SL_TRY(check_slow_start(err, conf, pictures, settings));

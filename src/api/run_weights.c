@@ -8,12 +8,6 @@
 
 #include <string.h>
 
-/* The rest is what a method puts on it: another method or other settings have another. */
-static bool is_of_trunk(const struct sl_named *tensor)
-{
-    return strncmp(tensor->name, "encoder.", 8) == 0;
-}
-
 static enum sl_status list_weights(struct sl_error *err, const struct api_run *run,
                                    struct sl_named_list *trunk,
                                    struct sl_named_list *head)
@@ -25,8 +19,8 @@ static enum sl_status list_weights(struct sl_error *err, const struct api_run *r
     SL_TRY_OUT(sl_stats_state(err, sl_trainer_stats(run->trainer), "", &all));
     for (int i = 0; i < all.n; i++) {
         const struct sl_named *tensor = &all.items[i];
-        SL_TRY_OUT(sl_named_add(err, is_of_trunk(tensor) ? trunk : head, tensor->name,
-                                tensor->tensor));
+        SL_TRY_OUT(sl_named_add(err, api_is_of_trunk(tensor->name) ? trunk : head,
+                                tensor->name, tensor->tensor));
     }
 out:
     sl_named_finish(&all);

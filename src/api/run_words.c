@@ -30,8 +30,13 @@ static void say_run(const struct api_run *run)
     const struct sl_trainer_config *trainer = &run->settings.trainer;
     char joins[64] = "";
     char queue[48] = "";
+    char later[32] = "";
     if (sl_method_info(trainer->method)->has_queue) {
         (void)snprintf(queue, sizeof queue, "; queue %lld", (long long)trainer->queue);
+    }
+    if (trainer->lr.second_from < trainer->total_steps &&
+        trainer->lr.second_peak != trainer->lr.peak) {
+        (void)snprintf(later, sizeof later, ", then %.4g", trainer->lr.second_peak);
     }
     bool several = run->net->widths.n > 1 && trainer->total_steps > 0;
     if (several && trainer->slow_start_step > 0) {
@@ -41,11 +46,11 @@ static void say_run(const struct api_run *run)
         (void)snprintf(joins, sizeof joins, "; all widths train from the start");
     }
     sl_log(SL_LOG_INFO,
-           "run:    %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g%s%s",
+           "run:    %lld step%s (%.4g epoch%s of %lld) of %d picture%s; lr %.4g%s%s%s",
            (long long)trainer->total_steps, sl_plural((double)trainer->total_steps),
            run->settings.epochs, sl_plural(run->settings.epochs),
            (long long)run->settings.steps_per_epoch, trainer->batch,
-           sl_plural(trainer->batch), trainer->lr.peak, queue, joins);
+           sl_plural(trainer->batch), trainer->lr.peak, later, queue, joins);
 }
 
 void api_run_say_start(const struct api_run *run)

@@ -381,11 +381,34 @@ static enum sl_status parse_grad_diag(struct sl_error *err, const char *text,
     bool off = strcmp(text, "off") == 0 || strcmp(text, "no") == 0;
     bool on = strcmp(text, "on") == 0 || strcmp(text, "yes") == 0;
     *every = on ? GRAD_EVERY : 0;
-    if (!on && !off && (!sl_parse_int(number, every) || *every < 0)) {
+    if (!on && !off && (!sl_parse_int(number, every) || *every < 1)) {
         return SL_FAIL(err, SL_ERROR_USAGE,
                        "--grad-diag '%s': not an interval; give every=N with N steps "
                        "between measures, on (every=%d) or off",
                        text, (int)GRAD_EVERY);
+    }
+    return SL_OK;
+}
+
+/* Words about something that the run does not do. */
+static enum sl_status refuse_idle(struct sl_error *err, const struct sl_conf *conf)
+{
+    static const char *const colours[] = {"aug-grey", "aug-saturation", "aug-hue"};
+    for (int i = 0; channels_of(conf) == 1 && i < SL_COUNT(colours); i++) {
+        if (sl_conf_is_auto(conf, colours[i]) || sl_conf_real(conf, colours[i]) > 0.0) {
+            SL_TRY(api_refuse_idle(err, conf, colours[i], "channels", "colour"));
+        }
+    }
+    if (api_bad_policy(conf) == SL_BAD_STOP) {
+        SL_TRY(api_refuse_idle(err, conf, "max-bad", "on-bad-image",
+                               "share of damaged pictures"));
+    }
+    if (sl_conf_text(conf, "eval-data")[0] == '\0' &&
+        sl_conf_origin(conf, "eval-every") == SL_FROM_USER) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--eval-every %s: nothing is evaluated without --eval-data; name "
+                       "labelled pictures, or leave it out",
+                       sl_conf_text(conf, "eval-every"));
     }
     return SL_OK;
 }
@@ -395,6 +418,16 @@ static enum sl_status resolve_length(struct sl_error *err, struct sl_conf *conf,
                                      struct api_settings *settings)
 {
     int64_t batch = sl_conf_int(conf, "batch-size");
+    /* Steps are said instead of epochs, by whoever says both; not by a file that the user
+     * means to overrule. */
+    if (sl_conf_origin(conf, "epochs") == SL_FROM_USER &&
+        !sl_conf_is_auto(conf, "steps") &&
+        sl_conf_origin(conf, "steps") != SL_FROM_USER) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--epochs %s: the file's steps = %s would go before it; add "
+                       "--steps auto, or give --steps instead",
+                       sl_conf_text(conf, "epochs"), sl_conf_text(conf, "steps"));
+    }
     if (pictures->count > 0 && batch > pictures->count) {
         return SL_FAIL(
             err, SL_ERROR_USAGE,
@@ -432,6 +465,7 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(api_precision(err, conf, device, &trainer->type));
     SL_TRY(resolve_net(err, conf, pictures));
     SL_TRY(resolve_length(err, conf, pictures, settings));
+    SL_TRY(refuse_idle(err, conf));
     SL_TRY(api_settings_method(err, conf, pictures, trainer));
     SL_TRY(fill_resnet(err, conf, true, &settings->resnet));
     SL_TRY(resolve_view(err, conf, &settings->recipe));
@@ -446,6 +480,19 @@ enum sl_status api_settings_resolve(struct sl_error *err, struct sl_conf *conf,
     SL_TRY(parse_grad_diag(err, sl_conf_text(conf, "grad-diag"), &trainer->grad_every));
     SL_TRY(sl_width_weights_parse(err, sl_conf_text(conf, "width-weights"),
                                   &settings->resnet.widths, trainer->width_weights));
+    if (!(trainer->width_weights[0] > 0.0)) {
+        return SL_FAIL(err, SL_ERROR_USAGE,
+                       "--width-weights %s: the full width would never be trained; give "
+                       "it more than 0",
+                       sl_conf_text(conf, "width-weights"));
+    }
+    if (trainer->grad_every > trainer->total_steps && trainer->total_steps > 0) {
+        sl_log(SL_LOG_WARNING,
+               "--grad-diag %s: the run ends after %lld step%s, and nothing is measured; "
+               "take a smaller interval",
+               sl_conf_text(conf, "grad-diag"), (long long)trainer->total_steps,
+               sl_plural((double)trainer->total_steps));
+    }
     settings->log_every = (int)sl_conf_int(conf, "log-every");
     settings->workers = api_workers(conf);
     settings->threads = sl_conf_is_auto(conf, "threads")

@@ -61,12 +61,6 @@ static struct sl_trainer_config trainer_config(const struct tune *tune)
     return config;
 }
 
-/* The trunk's parameters and statistics under names without a head's. */
-static bool is_trunk(const char *name)
-{
-    return strncmp(name, "encoder.", strlen("encoder.")) == 0;
-}
-
 /* Same names, same shapes: a width keeps its own norms, and shared weights are whole at
  * any list of widths. */
 static enum sl_status copy_trunk(struct sl_error *err, struct tune *tune)
@@ -83,7 +77,7 @@ static enum sl_status copy_trunk(struct sl_error *err, struct tune *tune)
     SL_TRY_OUT(sl_stats_state(err, sl_trainer_stats(tune->trainer), "", &to));
     for (int i = 0; i < to.n; i++) {
         const struct sl_named *item = &to.items[i];
-        if (is_trunk(item->name)) {
+        if (api_is_of_trunk(item->name)) {
             const struct sl_named *source = sl_named_find(&from, item->name);
             SL_ASSERT(source != NULL &&
                       sl_tensor_bytes(&source->tensor) == sl_tensor_bytes(&item->tensor));

@@ -103,7 +103,7 @@ enum sl_status sl_milestones_parse(struct sl_error *err, const char *text,
         if (config->total_steps > 0 && step >= config->total_steps) {
             return SL_FAIL(err, SL_ERROR_USAGE,
                            "--lr-milestones '%s': epoch %g is not before the end of the "
-                           "run, at epoch %.4g, and would never be reached",
+                           "run, at epoch %.4g, and would never be reached; leave it out",
                            text, epoch, (double)config->total_steps / steps_per_epoch);
         }
         config->milestones[config->n_milestones++] = step;

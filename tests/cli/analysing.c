@@ -289,6 +289,10 @@ static void test_refused(void **state)
                        2, "--fit-width 0.5");
     cli_expect_refused(RUN("analyse", "trajectory", "joint", "-w", "0.5", ONE), 2,
                        "--widths 0.5");
+    cli_expect_refused(RUN("analyse", "trajectory", "run", "--grid", "9", ONE), 2,
+                       "--grid 9: without DATA");
+    cli_expect_refused(RUN("analyse", "trajectory", "run", "--knn-k", "9", ONE), 2,
+                       "--knn-k 9: without DATA");
     assert_false(cli_exists("run/analyse"));
     cli_expect_refused(RUN("analyse", "probes", "run", SET, "--ridge=-1", ONE), 2,
                        "ridge");

@@ -153,6 +153,7 @@ static void test_refused(void **state)
         {"--labels", "1%,2%,3%,4%,5%,6%,7%", "", 2},
         {"--batch-size", "100", "--batch-size 100", 2},
         {"--lr", "1e38", "not finite", 4},
+        {"--warmup-epochs", "2", "are trained for 2 epochs", 2},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -160,6 +161,8 @@ static void test_refused(void **state)
                                cases[i].value, FAST),
                            cases[i].status, cases[i].word);
     }
+    cli_expect_refused(RUN("eval", "finetune", LAST, DATA, "--joint", "-w", "0.5", FAST),
+                       2, "--joint: one width");
     cli_expect_refused(RUN("eval", "finetune", LAST, DATA, "--labels", "10%,20%",
                            "--save", "never", FAST),
                        2, "--save");

@@ -80,8 +80,9 @@ static void test_plain(void **state)
     (void)state;
     for (int i = 0; i < METHODS; i++) {
         (void)fresh(NULL);
-        cli_expect_done(RUN("pretrain", EVEN, "-m", methods[i], SMALL(i), "-w", "1",
-                            "--steps", "2", "-o", "run"));
+        const char *hidden = i < 2 ? "32" : "auto";
+        cli_expect_done(RUN("pretrain", CLI_DATA, CLI_NET, "-m", methods[i], "-w", "1",
+                            "--moco-mlp-dim", hidden, "--steps", "2", "-o", "run"));
         expect_text("run/metrics.jsonl", "w0.50", false);
         cli_expect_done(RUN("eval", "knn", "run", CLI_DATA, "-q"));
     }
@@ -172,6 +173,94 @@ static void test_idle(void **state)
     REFUSED(2, "--slow-start-lr 3: --slow-start 0", "-m", "supervised", "--slow-start-lr",
             "3");
     assert_false(cli_exists("run"));
+}
+
+/* One width has no company: no join, nothing to distil to, nothing to weigh. */
+static void test_alone(void **state)
+{
+    static const char *const words[][2] = {
+        {"--slow-start", "50%"},     {"--slow-start-lr", "3"},
+        {"--distill", "seed"},       {"--teachers", "all-larger"},
+        {"--distill-weight", "0.3"}, {"--width-weights", "dominant"},
+        {"--update", "per-width"},   {"--slices", "disjoint"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        char said[64];
+        (void)snprintf(said, sizeof said, "%s %s: --widths 1 has no narrower width",
+                       words[i][0], words[i][1]);
+        cli_expect_refused(RUN("pretrain", CLI_DATA, "-o", "run", "-a", "resnet8-b8",
+                               "-w", "1", words[i][0], words[i][1]),
+                           2, said);
+    }
+    assert_false(cli_exists("run"));
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "run", "-a", "resnet8-b8", "-w", "1",
+                        "-b", "32", "-e", "0", "--slow-start", "0", "--distill", "none",
+                        "--width-weights", "uniform", "--update", "joint", "--slices",
+                        "nested", "-q"));
+}
+
+/* A recipe's second rate is for when the others join: a plain network keeps the first. */
+static void test_alone_in_recipe(void **state)
+{
+    (void)state;
+    cli_write("bare", "slow-start-lr = 0.5\nlr-schedule = constant\n", 42);
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "run", "-a", "resnet8-b8", "-w", "1",
+                        "-b", "32", "-e", "2", "--warmup-epochs", "0", "--lr", "0.01",
+                        "--config", "bare", "-q", "--log-every", "1"));
+    expect_text("run/metrics.jsonl", "\"lr\":0.01,", true);
+    expect_text("run/metrics.jsonl", "\"lr\":0.5,", false);
+    cli_remove("run");
+    const struct cli_result *result =
+        RUN("pretrain", CLI_DATA, CLI_NET, "--quiet=no", "-o", "run", "-e", "2",
+            "--warmup-epochs", "0", "--lr", "0.01", "--config", "bare");
+    cli_expect_done(result);
+    assert_non_null(strstr(result->err, "lr 0.01, then 0.5;"));
+    expect_text("run/metrics.jsonl", "\"lr\":0.5,", true);
+}
+
+/* Words about what the run does not do, and numbers that teach nothing. */
+static void test_nothing(void **state)
+{
+    (void)state;
+    cli_write("bare", "steps = 2\n", 10);
+    REFUSED(2, "--epochs 3: the file's steps = 2", "-e", "3", "--config", "bare");
+    REFUSED(2, "--eval-every 2: nothing is evaluated", "--eval-every", "2");
+    REFUSED(2, "--aug-grey 0.2: --channels 1", "--channels", "1", "--aug-grey", "0.2");
+    REFUSED(2, "--aug-hue 0.1: --channels 1", "--channels", "1", "--aug-hue", "0.1");
+    REFUSED(2, "--max-bad 50%: --on-bad-image stop", "--on-bad-image", "stop",
+            "--max-bad", "50%");
+    REFUSED(2, "--grad-diag 'every=0'", "--grad-diag", "every=0");
+    REFUSED(2, "--lr 0: at this rate", "--lr", "0");
+    REFUSED(2, "--base-lr 0: at this rate", "--base-lr", "0");
+    REFUSED(2, "--slow-start-lr 0: at this rate", "--slow-start-lr", "0");
+    REFUSED(2, "--momentum", "--momentum", "1");
+    REFUSED(2, "--width-weights 0,1: the full width", "--width-weights", "0,1");
+    REFUSED(2, "--warmup-epochs 3: the run ends at epoch 3", "-e", "3", "--warmup-epochs",
+            "3");
+    assert_false(cli_exists("run"));
+}
+
+/* What is odd, but may be meant. */
+static void test_warned(void **state)
+{
+    static const struct {
+        const char *words[2], *warning;
+    } cases[] = {
+        {{"--moco-k", "4096"}, "the queue is longer than the data"},
+        {{"--grad-diag", "every=1000"}, "nothing is measured"},
+        {{"--recipe", "slimclr-simclr-100ep"}, "warm-up of 10 epochs is longer than"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cli_remove("run");
+        const struct cli_result *result =
+            RUN("pretrain", CLI_DATA, CLI_NET, "-o", "run", "--steps", "2",
+                "--slow-start", "0", cases[i].words[0], cases[i].words[1]);
+        cli_expect_done(result);
+        assert_non_null(strstr(result->err, "warning: "));
+        assert_non_null(strstr(result->err, cases[i].warning));
+    }
 }
 
 /* Recipes and files of other runs may name what changes nothing, and so may the command
@@ -284,6 +373,10 @@ int main(void)
         cmocka_unit_test_setup(test_contradictions, fresh),
         cmocka_unit_test_setup(test_idle, fresh),
         cmocka_unit_test_setup(test_idle_in_files, fresh),
+        cmocka_unit_test_setup(test_alone, fresh),
+        cmocka_unit_test_setup(test_alone_in_recipe, fresh),
+        cmocka_unit_test_setup(test_nothing, fresh),
+        cmocka_unit_test_setup(test_warned, fresh),
         cmocka_unit_test_setup(test_padded, fresh),
         cmocka_unit_test_setup(test_switch, fresh),
         cmocka_unit_test_setup(test_no_labels, fresh),

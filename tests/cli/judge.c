@@ -149,13 +149,6 @@ static void test_further_probes(void **state)
         assert_true(i == 0 || strcmp(first, result->out) == 0);
         (void)snprintf(first, sizeof first, "%s", result->out);
     }
-    /* One width teaches nobody, and may be asked for alone. */
-    json_t *one = cli_json(RUN("eval", "linear", LAST, CLI_DATA, "--json", "-w", "0.5",
-                               "--probe-distill", "--probe-epochs", "2"));
-    json_t *row = json_array_get(json_object_get(one, "results"), 0);
-    assert_true(
-        json_equal(json_object_get(row, "acc1"), json_object_get(row, "distill_acc1")));
-    json_decref(one);
     json_decref(plain);
     assert_true(cli_hash(LAST) == before);
     const struct cli_result *result =
@@ -163,6 +156,12 @@ static void test_further_probes(void **state)
             "--probe-epochs", "1");
     cli_expect_done(result);
     assert_non_null(strstr(result->out, "taught:"));
+    assert_non_null(strstr(result->out, "each epoch; sub-networks learn"));
+    result = RUN("eval", "linear", "run", CLI_DATA, "-q", "-w", "1", "--as-paper",
+                 "--probe-epochs", "1");
+    cli_expect_done(result);
+    assert_non_null(strstr(result->out, "as the paper: crops"));
+    assert_null(strstr(result->out, "sub-networks"));
     assert_non_null(strstr(result->out, "as the paper:"));
     assert_non_null(strstr(result->out, "differs from the paper"));
 }
@@ -267,6 +266,16 @@ static void test_refused(void **state)
     assert_non_null(strstr(result->err, "1.00 0.50"));
     cli_expect_refused(RUN("eval", "linear", "run", CLI_DATA, "-q", "-w", "0"), 2,
                        "--widths");
+    /* The full width's probe teaches: it must be there, and so must somebody to teach. */
+    cli_expect_refused(
+        RUN("eval", "linear", "run", CLI_DATA, "-q", "-w", "0.5", "--as-paper"), 2,
+        "--widths 0.5: with --as-paper");
+    cli_expect_refused(
+        RUN("eval", "linear", "run", CLI_DATA, "-q", "-w", "0.5", "--probe-distill"), 2,
+        "--widths 0.5: with --probe-distill");
+    cli_expect_refused(
+        RUN("eval", "linear", "run", CLI_DATA, "-q", "-w", "1", "--probe-distill"), 2,
+        "--probe-distill: one width");
     cli_expect_refused(RUN("eval", "knn", "run", CLI_DATA, "--test", CLI_DATA, "-q"), 2,
                        "contradict");
     cli_expect_refused(RUN("eval", "knn", "run", CLI_DATA, "extra", "-q"), 2, "--test");

@@ -70,6 +70,8 @@ static void test_plans(void **state)
     (void)state;
     for (int i = 0; i < n_names; i++) {
         assert_true(recipe_says(names[i], "\narch = "));
+        /* else pictures of another size than the recipe is for would set it */
+        assert_true(recipe_says(names[i], "\nimage-size = "));
         assert_true(planned(names[i], "params_total") > 1000.0);
     }
 }
