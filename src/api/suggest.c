@@ -100,7 +100,9 @@ enum sl_status api_suggest(struct sl_error *err, const struct api_outline *outli
                        (long long)outline->count, (int)MANY);
     }
     SL_TRY(read_recipe(err, suggestion->recipe, &recipe_size, &recipe_batch));
-    suggest_size(outline, recipe_size, suggestion);
+    /* A photo recipe is smaller than photos for their cost's sake; small pictures of any
+     * size are cheap, and are taken as they are. */
+    suggest_size(outline, side <= SMALL_SIDE ? 0 : recipe_size, suggestion);
     bool is_small = suggestion->image_size <= SMALL_SIDE;
     suggestion->stem = is_small ? "small" : "imagenet";
     (void)snprintf(suggestion->why_stem, sizeof suggestion->why_stem,
