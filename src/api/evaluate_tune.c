@@ -46,10 +46,9 @@ struct finetune {
     /* progress: cost in multiply-adds of all training, and what is done of it */
     double cost_all, cost_done, cost_step;
     int64_t step, steps; /* of all trainings */
-    int64_t pictures;    /* seen so far */
     int64_t job_step, job_steps;
     int job_epochs, job_widths, job_batch;
-    double began;
+    double trained, job_began; /* seconds of the trainings before, and this one's start */
 };
 
 /* ---- settings ---------------------------------------------------------------------- */
@@ -283,7 +282,6 @@ static void plan_progress(struct finetune *tune)
         tune->judge->to_pass += tune->repeats * stage->labels;
     }
     tune->judge->to_pass -= sl_source_count(tune->judge->train);
-    tune->began = sl_clock();
 }
 
 static enum sl_status after_step(struct sl_error *err, void *context, double loss)
@@ -292,10 +290,10 @@ static enum sl_status after_step(struct sl_error *err, void *context, double los
     const slim_hooks *hooks = tune->judge->hooks;
     tune->step++;
     tune->job_step++;
-    tune->pictures += tune->job_batch;
     tune->cost_done += tune->cost_step;
     if (hooks != NULL && hooks->progress != NULL) {
-        double seconds = sl_clock() - tune->began;
+        double job_seconds = sl_clock() - tune->job_began;
+        double seconds = tune->trained + job_seconds;
         const slim_progress progress = {
             .step = tune->step,
             .total_steps = tune->steps,
@@ -303,7 +301,7 @@ static enum sl_status after_step(struct sl_error *err, void *context, double los
             .epochs = tune->job_epochs,
             .loss = loss,
             .chance = log((double)tune->judge->classes),
-            .images_per_sec = (double)tune->pictures / seconds,
+            .images_per_sec = (double)(tune->job_step * tune->job_batch) / job_seconds,
             .eta_s = seconds / tune->cost_done * (tune->cost_all - tune->cost_done),
             .active_widths = tune->job_widths,
         };
@@ -445,7 +443,9 @@ static enum sl_status train_widths(struct sl_error *err, struct finetune *tune,
     tune->job_batch = stage->batch;
     tune->job_widths = n;
     tune->cost_step = stage->batch * cost_of(tune, first, n);
+    tune->job_began = sl_clock();
     SL_TRY(api_tune_run(err, judge, &job, scores));
+    tune->trained += sl_clock() - tune->job_began;
     for (int i = 0; i < n; i++) {
         struct row *row = &pick->row[first + i];
         char width[16];
@@ -515,7 +515,6 @@ static enum sl_status run_finetune(struct sl_error *err, struct finetune *tune)
     if (tune->save[0] != '\0') {
         SL_TRY(sl_dir_create(err, tune->save));
     }
-    tune->began = sl_clock();
     for (int s = 0; s < tune->n_stages; s++) {
         SL_TRY(run_stage(err, tune, s));
     }
