@@ -89,6 +89,8 @@ typedef struct slim_progress {
     double epoch, epochs;
     double loss, chance; /* the objective of the full width's contrast and its chance
                             level */
+    /* Of the steps alone, smoothed: pictures a second, seconds to the end, and the share
+     * of the time in which a step waited for pictures. */
     double images_per_sec, eta_s, data_wait;
     int active_widths;
     bool logged; /* this step wrote a metric line */

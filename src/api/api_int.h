@@ -320,11 +320,15 @@ enum sl_status api_knn_plan_memory(struct sl_error *err, const struct sl_frozen 
                                    const struct sl_conf *conf,
                                    const struct sl_recipe *view, const char *data,
                                    int n_workers, size_t *bytes);
+/* What it finds: of each width, and among how many classes. */
+struct api_knn {
+    struct sl_score width[SL_WIDTHS_MAX];
+    int classes;
+};
 /* kNN at every width of `model` between the train and test part of `data`, decoded as the
  * settings of `conf` say. */
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
                               const struct sl_conf *conf, const struct sl_recipe *view,
-                              const char *data, int n_workers,
-                              struct sl_score scores[SL_WIDTHS_MAX]);
+                              const char *data, int n_workers, struct api_knn *knn);
 
 #endif

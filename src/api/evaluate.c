@@ -563,8 +563,7 @@ out:
 
 enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *model,
                               const struct sl_conf *conf, const struct sl_recipe *view,
-                              const char *data, int n_workers,
-                              struct sl_score scores[SL_WIDTHS_MAX])
+                              const char *data, int n_workers, struct api_knn *knn)
 {
     enum sl_status status = SL_OK;
     struct sl_source *sources[2] = {NULL, NULL};
@@ -586,8 +585,9 @@ enum sl_status api_knn_widths(struct sl_error *err, const struct sl_frozen *mode
     const struct sl_knn_config config = knn_config(sources[0]);
     for (int i = 0; i < n; i++) {
         SL_TRY_OUT(sl_knn(err, model->device, &config, &features[0][i], &features[1][i],
-                          &scores[i], &used));
+                          &knn->width[i], &used));
     }
+    knn->classes = config.n_classes;
 out:
     for (int part = 0; part < 2; part++) {
         for (int i = 0; i < n; i++) {

@@ -54,8 +54,8 @@ static const struct quantity known[] = {
     {"lr", false, "Learning rate", "learning rate", false, NO_CHANCE,
      "Its planned course: warm-up, then the schedule."},
     {"images_per_sec", false, "Speed", "pictures a second", false, NO_CHANCE,
-     "Pictures trained on a second; it falls when the sub-networks join, since every "
-     "picture then passes through all widths."},
+     "Pictures trained on a second, evaluation and saving not counted; it falls when the "
+     "sub-networks join, since every picture then passes through all widths."},
     {"data_wait", false, "Waiting for pictures", "share of the time", true, NO_CHANCE,
      "Share of the time in which the computation waited for the loader. More than a few "
      "percent: <code>slimclr pack</code>, or more <code>--workers</code>."},
@@ -265,7 +265,7 @@ static enum sl_status draw_quantity(struct sl_error *err, struct report *report,
 
 static bool is_known(const char *name)
 {
-    static const char *const not_drawn[] = {"step", "epoch", "chance"};
+    static const char *const not_drawn[] = {"step", "epoch", "chance", "knn_chance"};
     for (int i = 0; i < SL_COUNT(not_drawn); i++) {
         if (strcmp(name, not_drawn[i]) == 0) {
             return true;

@@ -42,8 +42,8 @@ out:
 
 enum sl_status api_run_open_metrics(struct sl_error *err, struct api_run *run)
 {
-    static const char *const first[] = {"step",      "epoch", "lr",    "images_per_sec",
-                                        "data_wait", "loss",  "chance"};
+    static const char *const first[] = {"step",      "epoch", "lr",     "images_per_sec",
+                                        "data_wait", "loss",  "chance", "knn_chance"};
     bool has_labels = sl_method_info(run->settings.trainer.method)->has_labels;
     static const char *const contrasted[] = {"loss",    "distill",   "contrast_acc",
                                              "emb_std", "grad_norm", "knn_acc1"};

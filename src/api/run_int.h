@@ -20,12 +20,26 @@ struct api_pace {
     double join_factor;
     int active;  /* widths of the last step */
     double rate; /* pictures a second, smoothed over steps of so many widths */
+    double wait; /* share of the time without pictures, likewise */
 };
-void api_pace_step(struct api_pace *pace, int active, double pictures, double seconds);
+void api_pace_step(struct api_pace *pace, int active, double pictures, double seconds,
+                   double waited);
 /* Seconds from step `step` to `total`, of so many pictures each; the sub-networks join at
  * step `join`. 0 before the first step. */
 double api_pace_left(const struct api_pace *pace, int64_t step, int64_t join,
                      int64_t total, double pictures);
+
+/* What the steps since the last metric line took: a sum over the steps alone, so that
+ * what is done between them (evaluation, files) slows no speed. `waited` is the part of a
+ * step's seconds in which it had no pictures. Starts as zeros, and again after a line. */
+struct api_window {
+    double pictures, seconds, waited;
+};
+void api_window_step(struct api_window *window, double pictures, double seconds,
+                     double waited);
+/* Pictures a second, and the share of the time that was waited; 0 of no time. */
+double api_window_rate(const struct api_window *window);
+double api_window_wait(const struct api_window *window);
 
 struct api_run {
     const slim_hooks *hooks;
@@ -53,9 +67,7 @@ struct api_run {
     struct sl_classes classes; /* of a classifier; lent by the source */
     struct sl_text command;    /* as it was said, for the record */
     bool resumed;
-    /* since the last metric line */
-    double window_start, window_waited;
-    int64_t window_step;
+    struct api_window window;
     struct api_pace pace;
     int collapse_lines;
     bool collapse_said;
@@ -126,6 +138,6 @@ double api_run_with_loading(const struct api_run *run, double seconds);
 void api_run_say_duration(const struct api_run *run);
 void api_run_say_end(const struct api_run *run);
 void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,
-                       const struct sl_score *knn);
+                       const struct api_knn *knn);
 
 #endif

@@ -188,7 +188,7 @@ void api_run_say_end(const struct api_run *run)
 }
 
 void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *numbers,
-                       const struct sl_score *knn)
+                       const struct api_knn *knn)
 {
     struct sl_text text = {0};
     sl_text_add(&text, "epoch %.4g/%.4g  step %lld  lr %.3g  loss by width (chance %.2f)",
@@ -208,9 +208,9 @@ void api_run_say_epoch(const struct api_run *run, const struct sl_step_numbers *
         }
     }
     if (knn != NULL) {
-        sl_text_add(&text, "  kNN");
+        sl_text_add(&text, "  kNN (chance %.1f%%)", 100.0 / knn->classes);
         for (int i = 0; i < run->net->widths.n; i++) {
-            sl_text_add(&text, " %.1f%%", 100.0 * knn[i].acc1);
+            sl_text_add(&text, " %.1f%%", 100.0 * knn->width[i].acc1);
         }
     }
     if (!text.failed) {

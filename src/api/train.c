@@ -86,7 +86,7 @@ static enum sl_status next_batch(struct sl_error *err, struct api_run *run,
         return sl_loader_acquire(err, run->loader, batch, waited);
     }
     *batch = run->ahead;
-    *waited = run->ahead_waited;
+    *waited = 0.0; /* it was waited for before the first step began */
     run->has_ahead = false;
     return SL_OK;
 }
@@ -171,21 +171,16 @@ static enum sl_status watch_collapse(struct sl_error *err, struct api_run *run,
 
 static enum sl_status log_step(struct sl_error *err, struct api_run *run,
                                const struct sl_step_numbers *numbers,
-                               const struct sl_score *knn)
+                               const struct api_knn *knn)
 {
     struct sl_metric values[8 + SL_WIDTHS_MAX * 6];
-    double now = sl_clock();
-    double seconds = now - run->window_start;
-    int64_t steps = sl_trainer_steps(run->trainer) - run->window_step;
-    double images = (double)steps * run->settings.trainer.batch;
     int n = 0;
     n = add_metric(values, n, (double)sl_trainer_steps(run->trainer), "step");
     n = add_metric(values, n, api_run_epoch(run, sl_trainer_steps(run->trainer)),
                    "epoch");
     n = add_metric(values, n, numbers->lr, "lr");
-    n = add_metric(values, n, seconds > 0.0 ? images / seconds : 0.0, "images_per_sec");
-    n = add_metric(values, n, seconds > 0.0 ? run->window_waited / seconds : 0.0,
-                   "data_wait");
+    n = add_metric(values, n, api_window_rate(&run->window), "images_per_sec");
+    n = add_metric(values, n, api_window_wait(&run->window), "data_wait");
     n = add_metric(values, n, numbers->loss, "loss");
     n = add_metric(values, n, sl_trainer_chance(&run->settings.trainer, run->net),
                    "chance");
@@ -202,11 +197,12 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
         n = add_width_metric(run, values, n, w->grad_norm, "grad_norm", i);
     }
     for (int i = 0; knn != NULL && i < run->net->widths.n; i++) {
-        n = add_width_metric(run, values, n, knn[i].acc1, "knn_acc1", i);
+        n = add_width_metric(run, values, n, knn->width[i].acc1, "knn_acc1", i);
     }
-    run->window_start = now;
-    run->window_waited = 0.0;
-    run->window_step = sl_trainer_steps(run->trainer);
+    if (knn != NULL) {
+        n = add_metric(values, n, 1.0 / knn->classes, "knn_chance");
+    }
+    run->window = (struct api_window){0};
     SL_TRY(sl_metrics_write(err, run->metrics, values, n));
     if (run->events != NULL) {
         SL_TRY(sl_events_write(err, run->events, values, n));
@@ -215,11 +211,11 @@ static enum sl_status log_step(struct sl_error *err, struct api_run *run,
 }
 
 static void report_progress(struct api_run *run, const struct sl_step_numbers *numbers,
-                            bool logged, double step_seconds)
+                            bool logged, double seconds, double waited)
 {
     int64_t step = sl_trainer_steps(run->trainer);
     const struct sl_trainer_config *trainer = &run->settings.trainer;
-    api_pace_step(&run->pace, numbers->active, trainer->batch, step_seconds);
+    api_pace_step(&run->pace, numbers->active, trainer->batch, seconds, waited);
     if (run->hooks == NULL || run->hooks->progress == NULL) {
         return;
     }
@@ -233,16 +229,18 @@ static void report_progress(struct api_run *run, const struct sl_step_numbers *n
         .images_per_sec = run->pace.rate,
         .eta_s = api_pace_left(&run->pace, step, trainer->slow_start_step,
                                trainer->total_steps, trainer->batch),
+        .data_wait = run->pace.wait,
         .active_widths = numbers->active,
         .logged = logged,
     };
     run->hooks->progress(run->hooks->context, &progress);
 }
 
-/* What is due after a step: metric line, evaluation, checkpoint. */
+/* What is due after a step, which took so many seconds: metric line, evaluation,
+ * checkpoint. */
 static enum sl_status after_step(struct sl_error *err, struct api_run *run,
-                                 const struct sl_step_numbers *numbers,
-                                 double step_seconds)
+                                 const struct sl_step_numbers *numbers, double seconds,
+                                 double waited)
 {
     int64_t step = sl_trainer_steps(run->trainer);
     int64_t per_epoch = run->settings.steps_per_epoch;
@@ -251,7 +249,7 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
     bool epoch_end = step % per_epoch == 0;
     int64_t epoch = step / per_epoch;
     bool logged = step % run->settings.log_every == 0 || last;
-    struct sl_score knn[SL_WIDTHS_MAX];
+    struct api_knn knn = {0};
     const char *eval_data = sl_conf_text(run->conf, "eval-data");
     bool judged =
         eval_data[0] != '\0' &&
@@ -266,16 +264,16 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
                                                .params = sl_trainer_params(run->trainer),
                                                .stats = sl_trainer_stats(run->trainer),
                                                .type = run->settings.trainer.type},
-                           run->conf, &view, eval_data, run->settings.workers, knn));
+                           run->conf, &view, eval_data, run->settings.workers, &knn));
     }
     SL_TRY(api_run_write_bad_files(err, run));
     SL_TRY(api_run_write_gradients(err, run));
     SL_TRY(api_run_take_snapshot(err, run));
     if (logged || judged) {
-        SL_TRY(log_step(err, run, numbers, judged ? knn : NULL));
+        SL_TRY(log_step(err, run, numbers, judged ? &knn : NULL));
     }
     if (epoch_end || last) {
-        api_run_say_epoch(run, numbers, judged ? knn : NULL);
+        api_run_say_epoch(run, numbers, judged ? &knn : NULL);
     }
     int64_t save_steps = sl_conf_int(run->conf, "save-steps");
     bool numbered =
@@ -283,14 +281,12 @@ static enum sl_status after_step(struct sl_error *err, struct api_run *run,
     if (numbered || (save_steps > 0 && step % save_steps == 0)) {
         SL_TRY(api_run_save(err, run, numbered));
     }
-    report_progress(run, numbers, logged || judged, step_seconds);
+    report_progress(run, numbers, logged || judged, seconds, waited);
     return SL_OK;
 }
 
 static enum sl_status loop(struct sl_error *err, struct api_run *run)
 {
-    run->window_start = sl_clock();
-    run->window_step = sl_trainer_steps(run->trainer);
     int joined =
         sl_widths_active(&run->net->widths, run->settings.trainer.slow_start_step,
                          sl_trainer_steps(run->trainer));
@@ -300,7 +296,6 @@ static enum sl_status loop(struct sl_error *err, struct api_run *run)
         double waited = 0.0;
         double start = sl_clock();
         SL_TRY(next_batch(err, run, &batch, &waited));
-        run->window_waited += waited;
         enum sl_status status = sl_trainer_step(err, run->trainer, &batch, &numbers);
         sl_loader_release(run->loader);
         SL_TRY(status);
@@ -310,7 +305,9 @@ static enum sl_status loop(struct sl_error *err, struct api_run *run)
                    "step %lld: slow start ends; all %d widths train from here",
                    (long long)numbers.step, joined);
         }
-        SL_TRY(after_step(err, run, &numbers, sl_clock() - start));
+        double seconds = sl_clock() - start;
+        api_window_step(&run->window, run->settings.trainer.batch, seconds, waited);
+        SL_TRY(after_step(err, run, &numbers, seconds, waited));
         if (sl_trainer_steps(run->trainer) < run->settings.trainer.total_steps &&
             api_stop_requested(run->hooks)) {
             SL_TRY(api_run_save(err, run, false));

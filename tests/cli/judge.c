@@ -317,6 +317,8 @@ static void test_parts_and_while_training(void **state)
     const char *first = strstr(metrics, "knn_acc1/w0.50");
     assert_non_null(first);
     assert_non_null(strstr(first + 1, "knn_acc1/w0.50"));
+    /* What a guess among ten classes is worth stands beside them. */
+    assert_non_null(strstr(metrics, "\"knn_chance\":0.1,"));
     cli_free(metrics);
     /* Looking on changes nothing. */
     assert_true(cli_hash("watched/checkpoints/last.safetensors") == before);

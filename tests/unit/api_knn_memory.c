@@ -52,7 +52,7 @@ static void check(int side, const char *data, int neighbours)
 {
     struct sl_error err = {0};
     struct world world;
-    struct sl_score scores[SL_WIDTHS_MAX];
+    struct api_knn knn;
     size_t planned = 0;
     open_world(&world, side);
     kit_ok(api_knn_plan_memory(&err, &world.model, world.conf, &world.view, data, 1,
@@ -61,7 +61,7 @@ static void check(int side, const char *data, int neighbours)
     int64_t before = sl_heap_bytes();
     /* The peaks of planning and of earlier cases lie below this one's. */
     assert_true(sl_heap_peak() < before + (int64_t)planned);
-    kit_ok(api_knn_widths(&err, &world.model, world.conf, &world.view, data, 1, scores),
+    kit_ok(api_knn_widths(&err, &world.model, world.conf, &world.view, data, 1, &knn),
            &err);
     size_t taken = (size_t)(sl_heap_peak() - before);
     planned -= (size_t)(200 - neighbours) * 512 * 8;
