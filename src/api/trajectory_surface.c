@@ -127,8 +127,8 @@ out:
 static void say_time(double start, int64_t done, int64_t left)
 {
     double seconds = (sl_clock() - start) / (double)done * (double)left;
-    sl_log(SL_LOG_INFO, "surface: %lld points left, about %.1f minutes", (long long)left,
-           seconds / 60.0);
+    sl_log(SL_LOG_INFO, "surface: %lld point%s left, about %.1f minutes", (long long)left,
+           sl_plural((double)left), seconds / 60.0);
 }
 
 static enum sl_status fill_grid(struct sl_error *err, struct api_trajectory *job,
@@ -161,8 +161,8 @@ static enum sl_status fill_grid(struct sl_error *err, struct api_trajectory *job
         }
         if (left > 0 && api_stop_requested(job->judge->hooks)) {
             return SL_FAIL(err, SL_STOPPED,
-                           "stopped with %lld points left; the same command goes on",
-                           (long long)left);
+                           "stopped with %lld point%s left; the same command goes on",
+                           (long long)left, sl_plural((double)left));
         }
     }
     return SL_OK;
@@ -178,8 +178,8 @@ enum sl_status api_trajectory_surface(struct sl_error *err, struct api_trajector
         return SL_OK;
     }
     if (known > 0) {
-        sl_log(SL_LOG_INFO, "surface: %lld points are known from before",
-               (long long)known);
+        sl_log(SL_LOG_INFO, "surface: %lld point%s known from before", (long long)known,
+               known == 1 ? " is" : "s are");
     }
     SL_TRY(sl_surface_open(
         err,

@@ -8,6 +8,7 @@
 #include <math.h>
 
 enum { SHADES = 16, ROW = 18 };
+static const double LENGTH_LEAST = 2.0; /* of a line that can be seen */
 
 /* Red, green and blue at equal steps from low to high: from a dark violet to a warm
  * yellow on white; on near black no end is dark. */
@@ -44,11 +45,20 @@ static void add_style(struct sl_text *text)
     sl_text_add(text, "}\n</style>\n");
 }
 
+/* One level's line, in pieces. */
+struct line {
+    const struct sl_frame *frame;
+    struct sl_text pieces;
+    double length; /* in pixels */
+};
+
 static void add_piece(void *context, double x0, double y0, double x1, double y1)
 {
-    struct sl_frame *frame = context;
-    sl_text_add(frame->text, "M%.1f %.1fL%.1f %.1f", sl_frame_x(frame, x0),
-                sl_frame_y(frame, y0), sl_frame_x(frame, x1), sl_frame_y(frame, y1));
+    struct line *line = context;
+    double from[2] = {sl_frame_x(line->frame, x0), sl_frame_y(line->frame, y0)};
+    double to[2] = {sl_frame_x(line->frame, x1), sl_frame_y(line->frame, y1)};
+    sl_text_add(&line->pieces, "M%.1f %.1fL%.1f %.1f", from[0], from[1], to[0], to[1]);
+    line->length += hypot(to[0] - from[0], to[1] - from[1]);
 }
 
 /* The levels that the values reach: from *low to *high, none when *low is above. */
@@ -81,12 +91,20 @@ void sl_contours_add(struct sl_frame *frame)
     sl_svg_text(text, x, y, "q", NULL, contours->name);
     for (int level = high; level >= low; level--) {
         char words[32];
+        struct line line = {.frame = frame};
         int shade = high > low ? (level - low) * (SHADES - 1) / (high - low) : 0;
         double value = contours->first + level * contours->step;
+        sl_contour(contours->grid, value, add_piece, &line);
+        text->failed = text->failed || line.pieces.failed;
+        if (line.length < LENGTH_LEAST) { /* a level that is only touched has no line */
+            sl_text_finish(&line.pieces);
+            continue;
+        }
         y += ROW;
         sl_text_add(text, "<path class=\"v v%d%s\" d=\"", shade,
                     level % 2 == 0 ? " m" : "");
-        sl_contour(contours->grid, value, add_piece, frame);
+        sl_text_add_bytes(text, line.pieces.text, line.pieces.length);
+        sl_text_finish(&line.pieces);
         sl_text_add(text, "\"/><path class=\"v v%d w\" d=\"M%.1f %.1fh26\"/>", shade, x,
                     y - 4.5);
         sl_tick_text(value, contours->step, false, words, sizeof words);

@@ -92,6 +92,30 @@ static void y_text(const struct sl_frame *frame, double value, char *dst, size_t
     sl_tick_text(value, frame->y_ticks.step, frame->plot->is_percent, dst, size);
 }
 
+/* The legend names the series that have a name, then the lines across: beside their lines
+ * words would lie on the data, wherever that is. */
+static int legend_count(const struct sl_plot *plot)
+{
+    return plot->n_series + plot->n_across;
+}
+
+static bool is_in_sight(const struct sl_frame *frame, const struct sl_reference *across)
+{
+    double place = sl_scale_place(&frame->y, across->at);
+    return place >= 0.0 && place <= 1.0;
+}
+
+/* NULL: it is not named. */
+static const char *legend_name(const struct sl_frame *frame, int i)
+{
+    const struct sl_plot *plot = frame->plot;
+    if (i < plot->n_series) {
+        return plot->series[i].name;
+    }
+    const struct sl_reference *one = &plot->across[i - plot->n_series];
+    return is_in_sight(frame, one) ? one->text : NULL;
+}
+
 /* Room for the longest text at the left, for the legend's rows above. */
 static void lay_out(struct sl_frame *frame)
 {
@@ -110,9 +134,10 @@ static void lay_out(struct sl_frame *frame)
     frame->width = frame->across - frame->left -
                    (frame->plot->contours != NULL ? SL_CONTOURS_KEY : RIGHT);
     frame->x_ticks = sl_scale_ticks(&frame->x, 7);
-    for (int i = 0; i < frame->plot->n_series; i++) {
-        if (frame->plot->series[i].name != NULL) {
-            double wide = 44.0 + LETTER * sl_markup_columns(frame->plot->series[i].name);
+    for (int i = 0; i < legend_count(frame->plot); i++) {
+        const char *name = legend_name(frame, i);
+        if (name != NULL) {
+            double wide = 44.0 + LETTER * sl_markup_columns(name);
             bool fits = at > 0.0 && frame->left + at + wide <= frame->across;
             frame->legend_rows += fits ? 0 : 1;
             at = fits ? at + wide : wide;
@@ -171,25 +196,28 @@ static void add_legend(struct sl_frame *frame)
     double at = 0.0;
     double y = TOP_TITLE + 20.0;
     bool is_first = true;
-    for (int i = 0; i < frame->plot->n_series; i++) {
-        const struct sl_series *one = &frame->plot->series[i];
-        if (one->name == NULL) {
+    for (int i = 0; i < legend_count(frame->plot); i++) {
+        const char *name = legend_name(frame, i);
+        if (name == NULL) {
             continue;
         }
-        double wide = 44.0 + LETTER * sl_markup_columns(one->name);
+        double wide = 44.0 + LETTER * sl_markup_columns(name);
         if (!is_first && frame->left + at + wide > frame->across) {
             at = 0.0;
             y += LEGEND_ROW;
         }
-        sl_marks_sample(text, one, frame->left + at, y);
-        sl_svg_text(text, frame->left + at + 27, y, NULL, NULL, one->name);
+        if (i < frame->plot->n_series) {
+            sl_marks_sample(text, &frame->plot->series[i], frame->left + at, y);
+        } else {
+            sl_text_add(text, "<path class=\"ref\" d=\"M%.1f %.1fh20\"/>",
+                        frame->left + at, y - 4.5);
+        }
+        sl_svg_text(text, frame->left + at + 27, y, NULL, NULL, name);
         at += wide;
         is_first = false;
     }
 }
 
-/* Words of lines across stand at the right, above their line, or below it near the top.
- */
 static void add_references(struct sl_frame *frame)
 {
     struct sl_text *text = frame->text;
@@ -212,15 +240,12 @@ static void add_references(struct sl_frame *frame)
     }
     for (int i = 0; i < frame->plot->n_across; i++) {
         const struct sl_reference *one = &frame->plot->across[i];
-        double place = sl_scale_place(&frame->y, one->at);
-        if (!(place >= 0.0 && place <= 1.0)) {
+        if (!is_in_sight(frame, one)) {
             continue;
         }
         double y = sl_frame_y(frame, one->at);
         sl_text_add(text, "<path class=\"ref\" d=\"M%.1f %.1fH%.1f\"/>", frame->left, y,
                     right);
-        sl_svg_text(text, right - 4, place > 0.92 ? y + 16 : y - 6, "q halo", "end",
-                    one->text);
     }
 }
 

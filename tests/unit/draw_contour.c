@@ -137,6 +137,17 @@ static void test_plane(void **state)
     assert_null(strstr(text.text, "nan"));
     sl_text_finish(&text);
 
+    /* Where the highest value is a level itself, nothing lies above: no line, no key. */
+    for (int i = 0; i < SL_COUNT(value); i++) {
+        value[i] = i == 8 ? 25 : 12;
+    }
+    text = (struct sl_text){0};
+    sl_plot_svg(&plot, true, &text);
+    assert_int_equal(count_of(text.text, "class=\"v "), 4);
+    assert_non_null(strstr(text.text, ">20</text>"));
+    assert_null(strstr(text.text, ">25</text>"));
+    sl_text_finish(&text);
+
     plot.contours = NULL;
     text = (struct sl_text){0};
     sl_plot_svg(&plot, false, &text);

@@ -235,6 +235,8 @@ static void test_band_and_references(void **state)
     assert_true(at[4] == at[2] && at[6] == at[0] && at[5] > at[3]);
     assert_int_equal(count_of(svg, ">quarter</text>"), 2);
     assert_int_equal(count_of(svg, "sight"), 0);
+    /* The line across is named in the legend, before the axes, not on the data. */
+    assert_true(strstr(svg, ">quarter</text>") < strstr(svg, "class=\"grid\""));
     sl_plot_csv(&plot, &csv);
     assert_string_equal(csv.text,
                         "series,\"x\",\"y\",base\n\"band\",0,1,0\n\"band\",1,0.5,0\n");
