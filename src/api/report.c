@@ -395,10 +395,14 @@ static void add_eval_fact(struct report *report, const struct report_eval *eval)
         {"knn", "right by nearest neighbours, over the widths"},
         {"linear", "right by a linear probe, over the widths"},
         {"classifier", "right by its own classifier, over the widths"}};
+    double chance = report_chance_of(eval->root);
     char text[64];
     for (int i = 0; i < SL_COUNT(words); i++) {
         if (strcmp(eval->name, words[i][0]) == 0 && range_of(eval, text, sizeof text)) {
-            add_fact(report, "", text, words[i][1]);
+            add_fact(report, "", text,
+                     chance > 0.0 ? report_keep(report, "%s; guessing: %.3g %%",
+                                                words[i][1], 100.0 * chance)
+                                  : words[i][1]);
         }
     }
 }
@@ -434,7 +438,8 @@ static void add_facts(struct report *report)
                        report->widths.n);
         add_fact(report, n_collapsed > 0 ? "bad" : "good",
                  n_collapsed > 0 ? text : "not collapsed",
-                 "embeddings of different pictures lie apart or not");
+                 n_collapsed > 0 ? "there different pictures look alike to the network"
+                                 : "different pictures look different to the network");
     }
     for (int i = 0; i < report->n_evals; i++) {
         add_eval_fact(report, &report->evals[i]);
@@ -476,9 +481,11 @@ static const char *sharing_words(const struct report *report)
 static void add_head(struct report *report)
 {
     static const char *const links[][2] = {
-        {"pictures", "Pictures"},     {"settings", "Settings"}, {"training", "Training"},
-        {"gradients", "Gradients"},   {"judged", "Evaluation"}, {"map", "Map"},
-        {"neighbours", "Neighbours"}, {"cost", "Cost"}};
+        {"pictures", "Pictures"}, {"settings", "Settings"},
+        {"training", "Training"}, {"gradients", "Gradients"},
+        {"judged", "Evaluation"}, {"analysis", "Analysis"},
+        {"map", "Map"},           {"neighbours", "Neighbours"},
+        {"cost", "Cost"}};
     const struct sl_conf *conf = report->run_conf;
     const char *title = report_keep(report, "slimclr run: %s", base_name(report->run));
     sl_page_begin(&report->page, title);
@@ -499,6 +506,9 @@ static void add_head(struct report *report)
             !sl_conf_has(report->run_conf, "grad-diag")) {
             continue;
         }
+        if (strcmp(links[i][0], "analysis") == 0 && !report_has_analyses(report)) {
+            continue;
+        }
         sl_text_add(&report->page, "<a href=\"#%s\">%s</a>\n", links[i][0], links[i][1]);
     }
     sl_text_add(&report->page, "</nav>\n");
@@ -515,6 +525,7 @@ static enum sl_status make_page(struct sl_error *err, struct report *report)
     SL_TRY(report_curves(err, report));
     SL_TRY(report_gradients(err, report));
     SL_TRY(report_judged(err, report));
+    report_analyses(report);
     if (report->has_model) {
         report_time(report);
     }

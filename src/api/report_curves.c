@@ -13,7 +13,7 @@
 enum { COLLAPSE_LINES = 20, SERIES_MOST = SL_WIDTHS_MAX + 1 };
 static const double COLLAPSE_STD = 0.05;
 
-enum chance { NO_CHANCE, LOSS_CHANCE, SHARE_CHANCE };
+enum chance { NO_CHANCE, LOSS_CHANCE, SHARE_CHANCE, KNN_CHANCE };
 
 /* Captions are HTML of ours. */
 struct quantity {
@@ -40,7 +40,7 @@ static const struct quantity known[] = {
      "How far the embeddings of a batch lie apart. At 1 they fill all directions evenly; "
      "below 0.05 all pictures look alike to the network: it has collapsed."},
     {"knn_acc1", true, "Nearest neighbours while training", "right answers", true,
-     NO_CHANCE,
+     KNN_CHANCE,
      "Labelled test pictures (<code>--eval-data</code>), judged by their most similar "
      "training pictures."},
     {"distill", true, "Distillation", "divergence from the teacher (nats)", false,
@@ -110,10 +110,11 @@ static enum sl_status add_series(struct sl_error *err, struct report *report,
     return SL_OK;
 }
 
-/* The method's loss of a guess, as the run logged it last, or 0. */
-static double chance_of(const struct report *report)
+/* What a guess is worth, as the run logged it last, or 0: by the key, the method's loss
+ * of it or the share that it gets right of labelled pictures. */
+static double chance_of(const struct report *report, const char *key)
 {
-    const double *column = sl_metric_table_column(&report->metrics, "chance");
+    const double *column = sl_metric_table_column(&report->metrics, key);
     for (int64_t i = report->metrics.n_rows - 1; column != NULL && i >= 0; i--) {
         if (isfinite(column[i]) && column[i] > 0.0) {
             return column[i];
@@ -122,11 +123,27 @@ static double chance_of(const struct report *report)
     return 0.0;
 }
 
+/* Runs of earlier versions did not log it: an evaluation on the same data knows it. */
+static double knn_chance(const struct report *report)
+{
+    double chance = chance_of(report, "knn_chance");
+    const char *data = sl_conf_text(report->run_conf, "eval-data");
+    for (int i = 0; chance == 0.0 && i < report->n_evals; i++) {
+        const json_t *root = report->evals[i].root;
+        const char *theirs = json_string_value(json_object_get(root, "data"));
+        if (theirs != NULL && strcmp(theirs, data) == 0) {
+            chance = report_chance_of(root);
+        }
+    }
+    return chance;
+}
+
 /* Lines that the eye should measure by. */
 static void add_references(struct report *report, const struct quantity *quantity,
                            struct figure *figure)
 {
-    double chance = chance_of(report);
+    double chance =
+        quantity->chance == KNN_CHANCE ? knn_chance(report) : chance_of(report, "chance");
     struct sl_plot *plot = &figure->plot;
     plot->across = figure->across;
     plot->up = figure->up;
@@ -134,8 +151,10 @@ static void add_references(struct report *report, const struct quantity *quantit
         figure->across[plot->n_across++] = (struct sl_reference){
             chance, report_keep(report, "chance: %.4g nats", chance)};
     }
-    if (quantity->chance == SHARE_CHANCE && chance > 0.0) {
-        double share = exp(-chance); /* a guess among n has the loss ln n */
+    if ((quantity->chance == SHARE_CHANCE || quantity->chance == KNN_CHANCE) &&
+        chance > 0.0) {
+        /* a guess among n has the loss ln n */
+        double share = quantity->chance == SHARE_CHANCE ? exp(-chance) : chance;
         figure->across[plot->n_across++] = (struct sl_reference){
             share, report_keep(report, "chance: %.2g %%", 100.0 * share)};
     }

@@ -394,6 +394,45 @@ static enum sl_status read_head(struct sl_error *err, const char *path, int64_t 
     return SL_OK;
 }
 
+/* How strong its strongest directions are, and all of them together. */
+static enum sl_status draw_singular(struct sl_error *err, struct report *report,
+                                    const struct records *records)
+{
+    static const char *const names[] = {"largest", "second", "all together"};
+    double *y[SL_COUNT(names)] = {NULL};
+    struct sl_series series[SL_COUNT(names)];
+    struct sl_reference up;
+    bool is_there = false;
+    for (int i = 0; i < SL_COUNT(names); i++) {
+        bool is_norm = i == SL_COUNT(names) - 1;
+        SL_TRY(column_of(err, report, records, "head", is_norm ? "norm" : "singular",
+                         is_norm ? -1 : i, -1, &y[i]));
+        series[i] = (struct sl_series){.name = names[i],
+                                       .colour = is_norm  ? -1
+                                                 : i == 0 ? 7
+                                                          : 4,
+                                       .draw = is_norm ? SL_DRAW_DOTTED : SL_DRAW_LINE,
+                                       .n = records->n,
+                                       .x = records->step,
+                                       .y = y[i]};
+    }
+    for (int64_t i = 0; i < records->n; i++) {
+        is_there = is_there || isfinite(y[0][i]);
+    }
+    if (!is_there) { /* a net without a head that is a matrix */
+        return SL_OK;
+    }
+    struct sl_plot plot = over_steps(report, "gradient-singular",
+                                     "Singular values of the last layer's gradient",
+                                     "singular value", series, SL_COUNT(names), &up);
+    return report_figure(
+        err, report, &plot,
+        "The summed gradient of the head&#39;s last layer is a matrix; its singular "
+        "values say how strongly it pulls along its strongest directions, at one step. "
+        "Dotted: all of them together, the gradient&#39;s length. Where the largest is "
+        "nearly that, the whole layer is pushed one way.");
+}
+
 static enum sl_status draw_direction(struct sl_error *err, struct report *report,
                                      const struct records *records, int64_t n,
                                      int64_t stride, const double *const *places,
@@ -404,9 +443,11 @@ static enum sl_status draw_direction(struct sl_error *err, struct report *report
         "Direction of the last layer's gradient: first",
         "Direction of the last layer's gradient: second"};
     double *x = NULL;
+    double most = 0.0; /* both figures have the same axis: their clouds are compared */
     SL_TRY(sl_arena_alloc(err, report->arena, n, sizeof *x, &x));
     for (int64_t i = 0; i < n; i++) {
         x[i] = records->step[i * stride];
+        most = fmax(most, fmax(fabs(places[0][i]), fabs(places[1][i])));
     }
     for (int part = 0; part < 2; part++) {
         char caption[256];
@@ -415,6 +456,9 @@ static enum sl_status draw_direction(struct sl_error *err, struct report *report
             .colour = 7, .draw = SL_DRAW_POINTS, .n = n, .x = x, .y = places[part]};
         struct sl_plot plot = over_steps(report, ids[part], titles[part],
                                          "along that component (L2)", &series, 1, &up);
+        plot.has_y_range = most > 0.0;
+        plot.y_low = -1.05 * most;
+        plot.y_high = 1.05 * most;
         (void)snprintf(
             caption, sizeof caption,
             "The summed gradient of the head&#39;s last layer along its %s "
@@ -490,6 +534,7 @@ static enum sl_status draw_all(struct sl_error *err, struct report *report,
         SL_TRY(draw_cosines(err, report, records));
         SL_TRY(draw_layers(err, report, records));
     }
+    SL_TRY(draw_singular(err, report, records));
     enum sl_status status = draw_head(err, report, records);
     sl_text_add(&report->page, "</div>\n");
     return status;

@@ -75,18 +75,29 @@ enum sl_status report_curves(struct sl_error *err, struct report *report);
 int64_t report_collapsed_since(const struct report *report, int width);
 void report_collapse(struct report *report);
 
-/* report_tables.c: settings, evaluations, cost. */
+/* report_tables.c: settings, cost. */
 void report_settings(struct report *report);
 void report_all_settings(struct report *report);
-enum sl_status report_judged(struct sl_error *err, struct report *report);
 void report_cost(struct report *report);
 /* Best of a few embeddings of one picture at each width into report->ms. */
 void report_time(struct report *report);
 void report_count(char *dst, size_t size, double count);
+/* "0.50" of a number; the cell of a table with it and the width's colour. */
+void report_width_text(double width, char *dst, size_t size);
+void report_width_cell(struct report *report, double width);
 
 /* report_pictures.c: pictures and views, map, neighbours. Opens the data on its own. */
 enum sl_status report_views(struct sl_error *err, struct report *report);
 enum sl_status report_embeddings(struct sl_error *err, struct report *report);
+
+/* report_judged.c: what the evaluations found. chance_of: the share that a guess gets
+ * right in one, of its classes; 0 = not known. */
+enum sl_status report_judged(struct sl_error *err, struct report *report);
+double report_chance_of(const json_t *root);
+
+/* report_analyse.c: what `slimclr analyse` found; nothing where there is nothing. */
+bool report_has_analyses(const struct report *report);
+void report_analyses(struct report *report);
 
 /* report_gradients.c: nothing where neither the run nor this program has them. */
 bool report_has_gradients(const struct report *report);

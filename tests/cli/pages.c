@@ -118,7 +118,8 @@ static void expect_self_contained(const char *page)
         size_t length = strlen(addresses[i]);
         for (const char *at = strstr(page, addresses[i]); at != NULL;
              at = strstr(at + 1, addresses[i])) {
-            if (at[length] != '#' && strncmp(at + length, "data:image/png;", 15) != 0) {
+            if (at[length] != '#' && strncmp(at + length, "data:image/png;", 15) != 0 &&
+                strncmp(at + length, "data:image/svg+xml;base64,", 26) != 0) {
                 fail_msg("an address: %.60s", at);
             }
         }
@@ -222,8 +223,16 @@ static void test_evals(void **state)
         "\"acc1_high\":0.4,\"knn_acc1\":0.25,\"epochs\":7,\"macs\":10},"
         "{\"labels\":90,\"share\":1,\"width\":1,\"acc1\":0.7,\"macs\":20},"
         "{\"labels\":90,\"share\":1,\"width\":0.5,\"acc1\":0.6,\"macs\":10}]}";
+    /* Probes beside the plain one, each in a table of its own. */
+    static const char probes[] =
+        "{\"data\":\"d\",\"n_train\":20,\"n_test\":10,\"classes\":4,\"step\":1,"
+        "\"paper\":{\"rates_of\":\"mocov2\",\"lr\":60.0,\"schedule\":\"step\","
+        "\"epochs\":100,\"batch\":1024,\"note\":\"is <i>odd\"},\"results\":["
+        "{\"width\":1,\"acc1\":0.5,\"macs\":20,\"slim_acc1\":0.4,\"distill_acc1\":0.31,"
+        "\"distill_slim_acc1\":0.32,\"paper_acc1\":0.21,\"paper_slim_acc1\":0.22}]}";
     (void)state;
-    cli_expect_done(RUN("eval", "knn", RUN_NAME, PHOTOS, "-q"));
+    cli_expect_done(RUN("eval", "knn", RUN_NAME, PHOTOS, "--raw", "-q"));
+    cli_write(RUN_NAME "/eval/linear.json", probes, sizeof probes - 1);
     cli_write(RUN_NAME "/eval/mine.json", odd, sizeof odd - 1);
     cli_write(RUN_NAME "/eval/finetune.json", tuned, sizeof tuned - 1);
     cli_write(RUN_NAME "/eval/torn.json", odd, 40);
@@ -247,11 +256,120 @@ static void test_evals(void **state)
     expect_in(page, "&lt;i&gt;value");
     expect_in(page, "Left out (--pictures 0).");
     expect_in(page, "figure-accuracy-cost");
+    /* Baselines: both of raw pixels, and a guess: of two classes, of four. */
+    expect_in(page, "with the mean picture taken off");
+    expect_in(page, "; guessing: 50.0 %.</p>");
+    expect_in(page, "over the widths; guessing: 50 %<");
+    expect_in(page, "over the widths; guessing: 25 %<");
+    expect_in(page, ">chance: 50 %</text>");
+    expect_in(page, ">chance: 25 %</text>");
+    expect_in(page, "taught (--probe-distill)");
+    expect_in(page, "learning rate 60, cut to a tenth at 60 and 80 % of 100 epochs");
+    expect_in(page, "Note: this is &lt;i&gt;odd.");
+    expect_in(page,
+              "<th class=\"n\">top-1</th><th class=\"n\">top-1, shared probe</th></tr>\n"
+              "<tr><td class=\"w\"><span class=\"dot k0\"></span>1.00</td>"
+              "<td class=\"n\">21.0 %</td><td class=\"n\">22.0 %</td></tr>");
+    expect_not_in(page, "paper_");
+    expect_not_in(page, "distill_");
     expect_not_in(page, "slimclr eval knn ");
     expect_not_in(page, "<b>d</b>");
     expect_self_contained(page);
     cli_free(page);
     cli_remove(RUN_NAME "/eval");
+}
+
+/* Labelled pictures while training: a guess is as good as one of their classes; a run of
+ * an earlier version did not log it, but an evaluation on the same data knows. */
+static void test_chance(void **state)
+{
+    static const char older[] = "{\"step\":1,\"knn_acc1/w1.00\":0.5}\n"
+                                "{\"step\":2,\"knn_acc1/w1.00\":0.6}\n";
+    static const char judged[] =
+        "{\"data\":\"" CLI_DATA "\",\"classes\":4,\"results\":[{\"width\":1}]}";
+    static const char *const words[] = {"chance: 10 %", NULL, "chance: 25 %"};
+    (void)state;
+    cli_remove("watched");
+    cli_expect_done(RUN("pretrain", CLI_DATA, "-o", "watched", CLI_NET, "--steps", "2",
+                        "--slow-start", "0", "--eval-data", CLI_DATA));
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) {
+            cli_write("watched/metrics.jsonl", older, sizeof older - 1);
+        } else if (i == 2) {
+            cli_folder("watched/eval");
+            cli_write("watched/eval/knn.json", judged, sizeof judged - 1);
+        }
+        cli_expect_done(RUN("report", "watched", "-q", "--pictures", "0"));
+        char *svg = page_of("watched/plots/knn_acc1.svg");
+        if (words[i] != NULL) {
+            expect_in(svg, words[i]);
+        } else {
+            expect_not_in(svg, "chance");
+        }
+        cli_free(svg);
+    }
+    assert_false(cli_exists("watched/plots/run-knn_chance.svg"));
+}
+
+/* What the commands of `analyse` left, with words of an enemy; then damaged. */
+static void test_analyses(void **state)
+{
+    static const char picture[] =
+        "<svg xmlns=\"http://www.w3.org/2000/svg\"><script/></svg>";
+    static const char path[] =
+        "{\"analyse\":\"trajectory\",\"explained\":[0.75,0.125],\"paths\":[{\"points\":"
+        "[{\"step\":2}]},{\"points\":[]}],\"surface\":{\"width\":0.5,\"judge\":\"knn\","
+        "\"data\":\"<b>d\",\"least_error\":12.5,\"most_error\":80}}";
+    static const char probes[] =
+        "{\"analyse\":\"probes\",\"data\":\"<b>d\",\"step\":4,\"n_train\":9,\"n_test\":8,"
+        "\"classes\":4,\"results\":[{\"width\":1,\"private_acc1\":0.61},{\"width\":0.5,"
+        "\"private_acc1\":0.52,\"shared_acc1\":0.51,\"prefix_acc1\":0.13,\"coupling\":"
+        "1.25,\"shift\":0.5,\"gap\":null}]}";
+    (void)state;
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    char *page = page_of(RUN_NAME "/report.html");
+    expect_not_in(page, "#analysis");
+    expect_not_in(page, "slimclr analyse");
+    cli_free(page);
+
+    cli_folder(RUN_NAME "/snapshots");
+    cli_folder(RUN_NAME "/analyse");
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "#analysis");
+    expect_in(page, "slimclr analyse trajectory ");
+    expect_in(page, "slimclr analyse probes ");
+    cli_free(page);
+
+    cli_write(RUN_NAME "/analyse/trajectory.svg", picture, sizeof picture - 1);
+    cli_write(RUN_NAME "/analyse/trajectory.json", path, sizeof path - 1);
+    cli_write(RUN_NAME "/analyse/probes.json", probes, sizeof probes - 1);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "src=\"data:image/svg+xml;base64,PHN2ZyB4bWxucz0i");
+    expect_in(page, "75.0 % of its variance lies along x, 12.5 % along y");
+    expect_in(page, "a path of its own");
+    expect_in(page, "The run has gone on since");
+    expect_in(page, "width 0.50, given the weights of that place");
+    expect_in(page, "12.5 % at the best place, 80.0 % at the worst");
+    expect_in(page, "guessing would be right in 25.0 %; checkpoint of step 4.</p>");
+    expect_in(page, ">52.0 %</td><td class=\"n\">51.0 %</td><td class=\"n\">13.0 %</td>");
+    expect_in(page, ">1.25</td><td class=\"n\">0.5</td><td class=\"n\">–</td>");
+    expect_not_in(page, "<b>d");
+    expect_not_in(page, "slimclr analyse probes ");
+    expect_self_contained(page);
+    cli_free(page);
+
+    cli_write(RUN_NAME "/analyse/trajectory.json", path, 30);
+    cli_write(RUN_NAME "/analyse/probes.json", "[]", 2);
+    cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
+    page = page_of(RUN_NAME "/report.html");
+    expect_in(page, "holds no result of `slimclr analyse trajectory`");
+    expect_in(page, "holds no result of `slimclr analyse probes`");
+    expect_in(page, "src=\"data:image/svg+xml;base64,");
+    cli_free(page);
+    cli_remove(RUN_NAME "/analyse");
+    cli_remove(RUN_NAME "/snapshots");
 }
 
 /* Diagnostics written by hand: two widths, three records and one of another run. */
@@ -270,7 +388,8 @@ static void test_gradients(void **state)
                 : "{\"step\":%d,\"widths\":[1,0.5],\"published\":{\"ratio_a\":1.5,"
                   "\"ratio_b\":0.8},\"total\":{\"norm\":[1,%d],\"ring_share\":[[1,0.6],"
                   "[0,0.4]],\"cosine\":[[1,0.5],[0.5,1]]},\"layers\":[{\"cosine\":[[1,"
-                  "0.9]]},{\"cosine\":[[1,null]]}],\"head\":{\"values\":4}}\n",
+                  "0.9]]},{\"cosine\":[[1,null]]}],\"head\":{\"values\":4,\"singular\":"
+                  "[0.5,0.25],\"norm\":0.625}}\n",
             k + 1, k);
         (void)strncat(text, line, sizeof text - strlen(text) - 1);
     }
@@ -292,6 +411,11 @@ static void test_gradients(void **state)
     expect_in(page, "figure-gradient-direction-2");
     expect_not_in(page, "Damaged");
     cli_free(page);
+    char *csv = page_of(RUN_NAME "/plots/gradient-singular.csv");
+    expect_in(csv, "\"largest\",3,0.5\n");
+    expect_in(csv, "\"second\",3,0.25\n");
+    expect_in(csv, "\"all together\",3,0.625\n");
+    cli_free(csv);
     cli_write(RUN_NAME "/graddiag_head.f32", head, 3);
     cli_expect_done(RUN("report", RUN_NAME, "-q", "--pictures", "0"));
     page = page_of(RUN_NAME "/report.html");
@@ -326,6 +450,7 @@ static void test_many_gradients(void **state)
     expect_not_in(page, "Damaged");
     expect_not_in(page, "does not fit");
     expect_in(page, "figure-gradient-direction-2");
+    expect_not_in(page, "figure-gradient-singular"); /* an earlier run had none */
     cli_free(page);
     char *csv = page_of(RUN_NAME "/plots/gradient-ratios.csv");
     expect_in(csv, ",1,3\n");
@@ -528,8 +653,15 @@ static void test_methods(void **state)
         }
         assert_int_equal(strstr(page, ">moco-mlp-dim<") != NULL, i == 1 || i == 2);
         assert_int_equal(strstr(page, ">moco-m-cos<") != NULL, i < 2);
-        expect_in(page, ">aug-blur-2<");
-        expect_in(page, ">aug-solarise-2<");
+        /* What changes nothing in this run is not said to matter. */
+        static const char *const of_contrast[] = {">aug-blur-2<", ">aug-solarise-2<",
+                                                  ">teachers<", ">distill-weight<",
+                                                  ">distill-temp<"};
+        for (size_t k = 0; k < sizeof of_contrast / sizeof of_contrast[0]; k++) {
+            assert_int_equal(strstr(page, of_contrast[k]) != NULL, is_contrast);
+        }
+        assert_int_equal(strstr(page, ">bn-splits<") != NULL, i == 0);
+        expect_not_in(page, ">slow-start-lr<");
         expect_not_in(page, "As the run logged it");
         cli_free(page);
     }
@@ -561,6 +693,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events),          cmocka_unit_test(test_page),
         cmocka_unit_test(test_figures),         cmocka_unit_test(test_evals),
+        cmocka_unit_test(test_chance),          cmocka_unit_test(test_analyses),
         cmocka_unit_test(test_gradients),       cmocka_unit_test(test_many_gradients),
         cmocka_unit_test(test_many_metrics),    cmocka_unit_test(test_damaged_metrics),
         cmocka_unit_test(test_unreadable),      cmocka_unit_test(test_gaps),
