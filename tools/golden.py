@@ -10,7 +10,7 @@ with numpy, so that nothing but this script's output is needed to compare.
     python3 tools/golden.py [tests/golden]
 
 Written are mocov2.txt, which lists the tensors (name, number of values) in order, and one
-mocov2-FORM-gG.bin a case: for each tensor a float32 s, then its values; s = 0: float32,
+mocov2-CASE-gG.bin a case: for each tensor a float32 s, then its values; s = 0: float32,
 else int16 to be multiplied by s (large tensors, to keep the files small; the rounding is
 at most 1.6e-5 of the largest value, a sixth of the tolerance of the test).
 
@@ -18,6 +18,10 @@ The other methods have METHOD.txt and one METHOD-FORM.bin a case, of float32 val
 case's seed, then the tensors; of one of more than SAMPLES values only those at i * STRIDE
 modulo their number. The seed is the first with which no ReLU comes nearer than MARGIN to
 its corner, so that rounding cannot change a gradient by a jump. Pictures are of OTHER_IMAGE.
+
+MoCo v2's cases in MORE are files of that second kind, mocov2-CASE.bin: what varies in them is
+small beside what the whole files hold. The head with linears of each width's own has other
+tensors, which mocov2-switch.txt lists.
 """
 import math
 import pathlib
@@ -45,7 +49,12 @@ CASES = [
     ("seed", "all-larger", 1, 0.75, 0.25, "basic"),
     ("seed", "full", 1, 0.5, 5.0, "slimclr-cifar"),
 ]
-HIDDEN, CLASSES, SAMPLES, STRIDE, OTHER_IMAGE, MARGIN = 24, 5, 64, 7919, 8, 1e-5
+# case: what run() takes
+MORE = {
+    "switch": ("seed", "full", 1, 0.75, 0.5, "basic", "switch"),
+}
+HIDDEN, CLASSES, SAMPLES, STRIDE, OTHER_IMAGE = 24, 5, 64, 7919, 8
+MARGIN, RANK_MARGIN = 1e-5, 1e-4
 OTHER_RATE = 0.4  # of the learning rate: norms over few rows are steep
 # method: temperature, then its cases (form, alpha, tau)
 OTHERS = {
@@ -56,6 +65,7 @@ OTHERS = {
     "supervised": (1.0, [("none", 0.0, 1.0), ("inplace", 1.0, 1.0)]),
 }
 STREAM_INIT, STREAM_QUEUE, STREAM_KEY_SHUFFLE, STREAM_TEST = 1, 2, 5, 9
+PRIVATE_KEYS = 0x20000
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
@@ -121,10 +131,10 @@ def at(width, channels):
 
 
 class Net:
-    """resnet8-b8 with the small stem and a method's head, which for MoCo v2 has two layers
-    or one: names, shapes and start."""
+    """resnet8-b8 with the small stem and a method's head, which for MoCo v2 has two layers,
+    shared or a pair a width ("switch"), or one: names, shapes and start."""
 
-    def __init__(self, block="basic", linear_head=False, method="mocov2"):
+    def __init__(self, block="basic", linear_head=False, method="mocov2", head="mlp"):
         self.block = block
         self.params, self.owner, self.norms, self.blocks = {}, {}, [], []
         self.conv("encoder.conv1", 3, BASE, 3)
@@ -145,6 +155,11 @@ class Net:
         self.features = channels
         if linear_head:
             self.linear("head.0", channels, DIM)
+        elif head == "switch":
+            for place, name in enumerate(("head.0", "head.2")):
+                for width in range(len(WIDTHS)):
+                    d = at(width, channels)
+                    self.private_linear(name, width, 2 * place, d, d if place == 0 else DIM)
         elif method == "mocov2":
             self.linear("head.0", channels, channels)
             self.linear("head.2", channels, DIM)
@@ -184,6 +199,17 @@ class Net:
         if bias:
             self.add(f"{name}.bias", (out,),
                      uniform(STREAM_INIT, self.key(), -bound, bound, out))
+
+    def private_linear(self, name, width, place, src, out):
+        """A private linear's weight and bias are keyed by their place among those of their
+        width, after the shared parameters."""
+        bound = 1.0 / math.sqrt(src)
+        key = PRIVATE_KEYS + self.key() + place
+        name = f"{name}@{KEYS[width]}"
+        self.add(f"{name}.weight", (out, src),
+                 uniform(STREAM_INIT, key, -bound, bound, out * src), width)
+        self.add(f"{name}.bias", (out,),
+                 uniform(STREAM_INIT, key + 1, -bound, bound, out), width)
 
     def norm(self, name, channels, sliced=True, affine=True):
         self.norms.append((name, channels, sliced))
@@ -267,7 +293,10 @@ def embed(net, params, stats, width, groups, x):
     x = pool(net, params, stats, width, groups, x)
     d = at(width, net.features)
     last = "head.0"
-    if "head.2.weight" in params:
+    if f"head.2@{KEYS[width]}.weight" in params:
+        first, last = (f"{name}@{KEYS[width]}" for name in ("head.0", "head.2"))
+        x = relu(x @ params[f"{first}.weight"].T + params[f"{first}.bias"])
+    elif "head.2.weight" in params:
         x = relu(x @ params["head.0.weight"][:d, :d].T + params["head.0.bias"][:d])
         last = "head.2"
     x = x @ params[f"{last}.weight"][:, :d].T + params[f"{last}.bias"]
@@ -345,10 +374,19 @@ def rate(step):
 # ---- three steps ---------------------------------------------------------------------
 
 
-def run(form, teachers, groups, alpha, tau, block, gradient=True, watch=None):
+def comes_first(positive, rest):
+    """Remembers how near two ranks came, too: so near that float32 may decide otherwise."""
+    comes_first.nearest = min(comes_first.nearest, float(abs(positive - rest).min()))
+    return (positive > rest).double().mean()
+
+
+comes_first.nearest = math.inf
+
+
+def run(form, teachers, groups, alpha, tau, block, head="mlp", gradient=True, watch=None):
     """All tensors of a case by name. gradient=False leaves distillation out of the
     gradient: what a defect there would give. `watch` is told each width's gradients."""
-    net = Net(block)
+    net = Net(block, head=head)
     params = net.params
     target = {name: p.detach().clone() for name, p in params.items()}
     stats, target_stats = net.stats(), net.stats()
@@ -392,9 +430,7 @@ def run(form, teachers, groups, alpha, tau, block, gradient=True, watch=None):
                 mine = weight * ((1 - alpha) * contrast + alpha * d)
             numbers["loss"][w] = contrast.detach()
             rest = s[w][:, 1:].max(dim=1).values
-            # No rank so close that float32 would decide otherwise.
-            assert abs(s[w][:, 0] - rest).min() > 1e-4
-            numbers["contrast_acc"][w] = (s[w][:, 0] > rest).double().mean()
+            numbers["contrast_acc"][w] = comes_first(s[w][:, 0].detach(), rest.detach())
             numbers["emb_std"][w] = (q[w].detach().std(dim=0, unbiased=False).mean()
                                      * math.sqrt(DIM))
             grads = torch.autograd.grad(mine, list(params.values()), retain_graph=True,
@@ -464,10 +500,6 @@ def directions(method, net, params, stats, target, target_stats, active, views, 
     return [(both, logits, right)]
 
 
-class Ambiguous(Exception):
-    """Two ranks so close that float32 may decide otherwise."""
-
-
 def run_other(method, temperature, form, alpha, tau, gradient=True):
     """All tensors of a case of MoCo v3, SimCLR or supervised training by name."""
     net = Net(method=method)
@@ -499,9 +531,7 @@ def run_other(method, temperature, form, alpha, tau, gradient=True):
                 numbers["loss"][w] += contrast.detach() / (factor * len(parts))
                 positive = s[w].gather(1, right[:, None])[:, 0]
                 rest = s[w].detach().clone().scatter_(1, right[:, None], -9.0).max(dim=1)
-                if abs(positive - rest.values).min() < 1e-4:
-                    raise Ambiguous
-                numbers["contrast_acc"][w] += ((positive > rest.values).double().mean()
+                numbers["contrast_acc"][w] += (comes_first(positive.detach(), rest.values)
                                                / len(parts))
                 if method != "supervised":
                     numbers["emb_std"][w] += (e[w].detach().std(dim=0, unbiased=False)
@@ -535,45 +565,69 @@ def run_other(method, temperature, form, alpha, tau, gradient=True):
     return {name: v.numpy().reshape(-1) for name, v in out.items()}
 
 
-def run_away_from_corners(method, temperature, form, alpha, tau):
+def away_from_corners(what, calculate):
     """The tensors of a case with the first seed that serves, which SEED then is."""
     global SEED
     for SEED in range(1, 200):
-        relu.nearest = math.inf
-        try:
-            tensors = run_other(method, temperature, form, alpha, tau)
-        except Ambiguous:
-            continue
-        if relu.nearest > MARGIN:
+        relu.nearest = comes_first.nearest = math.inf
+        tensors = calculate()
+        if relu.nearest > MARGIN and comes_first.nearest > RANK_MARGIN:
             return tensors
-    raise SystemExit(f"{method} {form}: no seed keeps away from the corners")
+    raise SystemExit(f"{what}: no seed keeps away from the corners")
+
+
+def worst_of(tensors, others):
+    """How many tolerances of the tests the others are off."""
+    return max(float(abs(v - others[n]).max() / (1e-4 * abs(v).max() + 1e-6))
+               for n, v in tensors.items()
+               if "grad_norm" not in n and "contrast_acc" not in n)
+
+
+def tell(path, worst, what="without the distillation gradient"):
+    print(f"{path}: {what} some tensor is off by {worst:.0f} tolerances")
+    if worst < 5:
+        raise SystemExit(f"{path}: the case would not notice it")
+
+
+def write_sampled(path, tensors):
+    with open(path, "wb") as file:
+        file.write(struct.pack("<f", SEED))
+        for values in tensors.values():
+            n = len(values)
+            if n > SAMPLES:
+                values = values[[i * STRIDE % n for i in range(SAMPLES)]]
+            file.write(values.astype("<f4").tobytes())
+    return path.stat().st_size
+
+
+def write_names(path, tensors):
+    path.write_text("".join(f"{n} {len(v)}\n" for n, v in tensors.items()))
+    return path.stat().st_size
 
 
 def write_other(method, folder):
     temperature, cases = OTHERS[method]
     size = 0
     for form, alpha, tau in cases:
-        tensors = run_away_from_corners(method, temperature, form, alpha, tau)
-        without = run_other(method, temperature, form, alpha, tau, gradient=False)
-        worst = max(float(abs(v - without[n]).max() / (1e-4 * abs(v).max() + 1e-6))
-                    for n, v in tensors.items()
-                    if "grad_norm" not in n and "contrast_acc" not in n)
+        case = (method, temperature, form, alpha, tau)
         path = folder / f"{method}-{form}.bin"
-        with open(path, "wb") as file:
-            file.write(struct.pack("<f", SEED))
-            for values in tensors.values():
-                n = len(values)
-                if n > SAMPLES:
-                    values = values[[i * STRIDE % n for i in range(SAMPLES)]]
-                file.write(values.astype("<f4").tobytes())
-        size += path.stat().st_size
-        print(f"{path}: seed {SEED}, without the distillation gradient some tensor is off "
-              f"by {worst:.0f} tolerances")
-        if form != "none" and worst < 5:
-            raise SystemExit(f"{path}: the case would not notice a missing gradient")
-    text = folder / f"{method}.txt"
-    text.write_text("".join(f"{n} {len(v)}\n" for n, v in tensors.items()))
-    return size + text.stat().st_size
+        tensors = away_from_corners(path, lambda: run_other(*case))
+        size += write_sampled(path, tensors)
+        if form != "none":
+            tell(path, worst_of(tensors, run_other(*case, gradient=False)))
+    return size + write_names(folder / f"{method}.txt", tensors)
+
+
+def write_more(folder):
+    size = 0
+    for name, case in MORE.items():
+        path = folder / f"mocov2-{name}.bin"
+        tensors = away_from_corners(path, lambda: run(*case))
+        size += write_sampled(path, tensors)
+        tell(path, worst_of(tensors, run(*case, gradient=False)))
+        if name == "switch":
+            size += write_names(folder / "mocov2-switch.txt", tensors)
+    return size
 
 
 def write(path, tensors):
@@ -590,27 +644,20 @@ def write(path, tensors):
 
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden")
-    size, names = 0, None
-    for form, teachers, groups, alpha, tau, block in CASES:
-        tensors = run(form, teachers, groups, alpha, tau, block)
-        without = run(form, teachers, groups, alpha, tau, block, gradient=False)
-        worst = max(float(abs(v - without[n]).max() / (1e-4 * abs(v).max() + 1e-6))
-                    for n, v in tensors.items()
-                    if "grad_norm" not in n and "contrast_acc" not in n)
+    size = 0
+    for case in CASES:
+        form, teachers, groups, _, _, block = case
+        comes_first.nearest = math.inf
+        tensors = run(*case)
+        assert comes_first.nearest > RANK_MARGIN
         name = "all-larger" if teachers == "all-larger" else form
         name = name if block == "basic" else block
         path = folder / f"mocov2-{name}-g{groups}.bin"
         write(path, tensors)
         size += path.stat().st_size
-        print(f"{path}: without the distillation gradient some tensor is off by "
-              f"{worst:.0f} tolerances")
-        if worst < 5:
-            raise SystemExit(f"{path}: the case would not notice a missing gradient")
-        if names is None:
-            names = [f"{n} {len(v)}\n" for n, v in tensors.items()]
-    text = folder / "mocov2.txt"
-    text.write_text("".join(names))
-    size += text.stat().st_size
+        tell(path, worst_of(tensors, run(*case, gradient=False)))
+    size += write_names(folder / "mocov2.txt", tensors)
+    size += write_more(folder)
     size += sum(write_other(method, folder) for method in OTHERS)
     print(f"{size} bytes in all")
     if size > 800_000:

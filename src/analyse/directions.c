@@ -213,8 +213,8 @@ enum sl_status sl_directions_random(struct sl_error *err, const struct sl_net *n
         if (param->kind != SL_PARAM_WEIGHT) {
             continue;
         }
-        int64_t filters = net->axes[param->axis_out].full;
-        int64_t size = param->count / filters;
+        int64_t size = param->fan_in;
+        int64_t filters = param->count / size;
         for (int k = 0; k < 2; k++) {
             float *d = directions->d[k] + param->offset;
             sl_rng_fill_normal(seed, SL_RNG_DIRECTION, key++, 1.0F, param->count, d);

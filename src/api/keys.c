@@ -191,9 +191,10 @@ static const struct sl_key training_keys[] = {
      .auto_ok = true, .argument = "N",
      .help = "Outputs of the supervised classifier; auto = the data's classes."},
     {.name = "head", .type = SL_KEY_CHOICE, .initial = "auto",
-     .choices = "auto|mlp|linear|classifiers", .argument = "NAME",
-     .help = "Projection head of mocov2; auto = mlp. (classifiers: what `eval finetune "
-             "--save` writes.)"},
+     .choices = "auto|mlp|switch|linear|classifiers", .argument = "NAME",
+     .help = "Projection head of mocov2; auto = mlp, whose layers all widths share; "
+             "switch = an mlp a width. (classifiers: what `eval finetune --save` "
+             "writes.)"},
     {.name = "head-init", .type = SL_KEY_CHOICE, .initial = "auto",
      .choices = "auto|fan-in|paper", .argument = "NAME",
      .help = "Start of the head; auto = paper for bottleneck nets, else fan-in."},

@@ -172,7 +172,7 @@ static enum sl_status resolve_head(struct sl_error *err, struct sl_conf *conf,
         return SL_FAIL(
             err, SL_ERROR_USAGE,
             "--head classifiers is of fine-tuned checkpoints; `pretrain` takes "
-            "mlp or linear");
+            "mlp, switch or linear");
     }
     SL_TRY(
         settle(err, conf, "head", info->head == SL_HEAD_MLP, "choice of heads", "mlp"));
@@ -189,6 +189,7 @@ void api_settings_head(const struct sl_conf *conf, struct sl_resnet_config *resn
     const char *head = sl_conf_text(conf, "head");
     const char *dim = info->has_labels ? "classes" : "moco-dim";
     resnet->head = strcmp(head, "linear") == 0        ? SL_HEAD_LINEAR
+                   : strcmp(head, "switch") == 0      ? SL_HEAD_SWITCH
                    : strcmp(head, "classifiers") == 0 ? SL_HEAD_CLASSIFIERS
                                                       : info->head;
     resnet->dim = (int)sl_conf_int(conf, dim);

@@ -333,14 +333,15 @@ static bool is_layer(const struct sl_param *param)
     return param->kind == SL_PARAM_WEIGHT && param->owner < 0;
 }
 
-/* The last linear op that the embedding comes from, or -1. */
+/* Weight of the last linear op that the embedding comes from, or -1; the full width's
+ * where each width has one of its own. */
 static int last_linear(const struct sl_net *net)
 {
     int last = -1;
     for (int i = 0; i <= net->values[net->embedding].producer; i++) {
         last = net->ops[i].kind == SL_OP_LINEAR ? net->ops[i].weight : last;
     }
-    return last >= 0 && is_layer(&net->params[last]) ? last : -1;
+    return last;
 }
 
 /* What all sizes here follow from. */
@@ -354,10 +355,11 @@ static struct extents extents_of(const struct sl_net *net)
 {
     struct extents extents = {.head = last_linear(net)};
     for (int i = 0; i < net->n_params; i++) {
-        if (is_layer(&net->params[i])) {
-            int64_t count = net->params[i].count;
-            extents.n_layers++;
-            extents.largest = count > extents.largest ? count : extents.largest;
+        bool is_measured = is_layer(&net->params[i]);
+        int64_t count = net->params[i].count;
+        extents.n_layers += is_measured;
+        if ((is_measured || i == extents.head) && count > extents.largest) {
+            extents.largest = count;
         }
     }
     if (extents.head >= 0) {
@@ -515,8 +517,10 @@ enum sl_status sl_graddiag_finish(struct sl_error *err, struct sl_graddiag *diag
     record->total = (struct sl_grad_layer){.param = -1};
     for (int i = 0; i < net->n_params; i++) {
         const struct sl_param *param = &net->params[i];
-        if (is_layer(param)) {
+        if (is_layer(param) || i == record->head) {
             fetch_layer(diag, param, active, apart);
+        }
+        if (is_layer(param)) {
             sl_grad_layer_measure(net, i, active, own, diag->sum, &record->layers[n]);
             add_layer(&record->total, &record->layers[n]);
             n++;

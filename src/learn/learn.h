@@ -177,7 +177,8 @@ struct sl_grad_record {
     int counted;
     double ratio_a, ratio_b; /* mean[0] / mean[n-1]; sqrt(mean[0]^2 - mean[n-1]^2) /
                                 mean[n-1]; NaN with one width */
-    /* the last linear op of the head; -1: there is none */
+    /* the last linear op of the head, the full width's where each has one of its own;
+       -1: there is none */
     int head, head_rows, head_cols;
     double head_norm, singular[2];
     /* its summed gradient, or where that has more than SL_GRAD_VALUES_MOST values a
@@ -197,7 +198,7 @@ struct sl_method_info {
     const char *name;  /* as in --method */
     const char *about; /* one line for people */
     int n_views;       /* views of a picture that a batch must hold */
-    enum sl_head head; /* that the net must have (MLP: or LINEAR) */
+    enum sl_head head; /* that the net must have (MLP: or SWITCH, LINEAR) */
     int n_queries;     /* passes with a gradient of each width in a step */
     int n_keys;        /* passes of the target in a step */
     bool has_target;   /* an averaged copy of the network makes keys */

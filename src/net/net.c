@@ -553,7 +553,7 @@ int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, b
 }
 
 int sl_net_linear_private(struct sl_net *net, const char *name, int src, int axis_out,
-                          enum sl_init weight_init)
+                          enum sl_init weight_init, enum sl_init bias_init)
 {
     struct sl_op *op = add_linear(net, name, src, axis_out);
     if (op == NULL) {
@@ -574,7 +574,7 @@ int sl_net_linear_private(struct sl_net *net, const char *name, int src, int axi
         int weight = add_param(net, &param, name, key, ".weight");
         param.kind = SL_PARAM_BIAS;
         param.axis_in = -1;
-        param.init = SL_INIT_ZERO;
+        param.init = bias_init;
         int bias = add_param(net, &param, name, key, ".bias");
         op->weight = w == 0 ? weight : op->weight;
         op->bias = w == 0 ? bias : op->bias;

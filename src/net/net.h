@@ -40,7 +40,8 @@ struct sl_param {
     int owner;             /* width it is private to, or -1: shared */
     int64_t offset, count; /* in the flat arrays */
     enum sl_init init;
-    int64_t fan_in; /* of the full weight it belongs to */
+    int64_t fan_in; /* values in a row of the weight it belongs to: at full width of a
+                       shared one, at its own of a private one */
 };
 
 struct sl_value {
@@ -120,9 +121,9 @@ int sl_net_avgpool(struct sl_net *net, const char *name, int src);
 int sl_net_linear(struct sl_net *net, const char *name, int src, int axis_out, bool bias,
                   enum sl_init weight_init, enum sl_init bias_init);
 /* A weight and a bias for each width (switchable), "name@0.5.weight", of exactly the
- * width's shape. The weights of all widths start from the same numbers, biases at 0. */
+ * width's shape. All widths draw from one row of numbers. */
 int sl_net_linear_private(struct sl_net *net, const char *name, int src, int axis_out,
-                          enum sl_init weight_init);
+                          enum sl_init weight_init, enum sl_init bias_init);
 int sl_net_relu(struct sl_net *net, const char *name, int src);
 /* relu(src + added), two values of one shape. */
 int sl_net_add_relu(struct sl_net *net, const char *name, int src, int added);
@@ -155,6 +156,7 @@ enum sl_block { SL_BLOCK_BASIC, SL_BLOCK_SLIMCLR_CIFAR };
 enum sl_head {
     SL_HEAD_NONE,
     SL_HEAD_MLP,
+    SL_HEAD_SWITCH, /* an MLP a width, of which nothing is shared (switchable) */
     SL_HEAD_LINEAR,
     SL_HEAD_CLASSIFIER,
     SL_HEAD_CLASSIFIERS, /* one a width (switchable) */
@@ -183,13 +185,14 @@ struct sl_resnet_config {
 };
 /* Unknown arch: SL_ERROR_USAGE listing the known ones. A picture too small for the net's
  * strides likewise; a width that leaves an axis without channels is SL_ERROR_USAGE.
- * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), MoCo v2's;
- * LINEAR is Linear(d w -> dim); CLASSIFIER the same with N(0, 0.01), CLASSIFIERS that for
- * each width; MOCOV3 (projector and predictor) and SIMCLR have norms (docs/methods.md).
- * Names: "encoder.conv1", "encoder.norm1", "encoder.layer1.0.conv1",
- * "….downsample.conv", "….downsample.norm", "….add" (SLIMCLR_CIFAR), "head.0", "head.2"
- * (MLP), "head.0" (LINEAR), "head.0", "head.1", "head.3", "head.4", "predictor.0",
- * "predictor.1", "predictor.3" (MOCOV3; SIMCLR has no predictor). */
+ * Head axes: MLP is Linear(d w -> d w) ReLU Linear(d w -> dim), MoCo v2's; SWITCH has
+ * the same shapes with linears of their own for each width; LINEAR is Linear(d w -> dim);
+ * CLASSIFIER the same with N(0, 0.01), CLASSIFIERS that for each width; MOCOV3 (projector
+ * and predictor) and SIMCLR have norms (docs/methods.md). Names: "encoder.conv1",
+ * "encoder.norm1", "encoder.layer1.0.conv1", "….downsample.conv", "….downsample.norm",
+ * "….add" (SLIMCLR_CIFAR), "head.0", "head.2" (MLP, SWITCH), "head.0" (LINEAR), "head.0",
+ * "head.1", "head.3", "head.4", "predictor.0", "predictor.1", "predictor.3" (MOCOV3;
+ * SIMCLR has no predictor). */
 enum sl_status sl_resnet_build(struct sl_error *err,
                                const struct sl_resnet_config *config,
                                struct sl_net **net);
@@ -211,7 +214,8 @@ enum sl_status sl_params_create(struct sl_error *err, const struct sl_net *net,
 void sl_params_destroy(struct sl_params *params);
 /* The keyed start: every parameter by its init rule. A shared parameter's is a function
  * of seed, its place among the shared ones and its full shape, so that it does not depend
- * on the list of widths. */
+ * on the list of widths; a private one's of its place among its width's linears, the
+ * number of shared ones before it and its own shape. */
 enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
                               uint64_t seed);
 /* A weight's slice at a width inside `flat` (params->weight or ->diff). */

@@ -115,7 +115,8 @@ enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
     const struct sl_net *net = params->net;
     const struct sl_device *device = params->device;
     int64_t largest = 0;
-    uint32_t key = 0;
+    uint32_t shared = 0; /* the next key of the shared parameters */
+    uint32_t own[SL_WIDTHS_MAX] = {0};
     float *host = NULL;
 
     for (int i = 0; i < net->n_params; i++) {
@@ -124,10 +125,13 @@ enum sl_status sl_params_init(struct sl_error *err, struct sl_params *params,
     SL_TRY(sl_heap_alloc(err, "one parameter's start", largest, sizeof *host, &host));
     for (int i = 0; i < net->n_params; i++) {
         const struct sl_param *param = &net->params[i];
-        /* Private parameters take no key of this row: their number, which grows with the
-         * list of widths, moves no shared start. */
-        param_start(net, param, seed, key + (param->owner < 0 ? 0 : PRIVATE_KEYS), host);
-        key += param->owner < 0 ? 1 : 0;
+        /* Private parameters take no key of the shared ones' row: their number, which
+         * grows with the list of widths, moves no shared start. */
+        uint32_t *next = param->owner < 0 ? &shared : &own[param->owner];
+        bool is_of_norm = param->kind == SL_PARAM_SCALE || param->kind == SL_PARAM_SHIFT;
+        param_start(net, param, seed,
+                    param->owner < 0 ? shared : PRIVATE_KEYS + shared + *next, host);
+        *next += param->owner >= 0 && is_of_norm ? 0 : 1; /* which draws nothing */
         device->table->put(device->state, params->weight + param->offset, host,
                            (size_t)param->count * sizeof *host);
     }

@@ -339,6 +339,25 @@ static struct head simclr_head(struct builder *b, const struct sl_resnet_config 
     return one_output(sl_net_norm(net, "head.4", x, SL_TAIL_NONE, -1, SL_INIT_ONE));
 }
 
+/* MoCo v2's, whose linears are sliced or, one a width, private. */
+static struct head mlp_head(struct builder *b, int features, int dim, bool is_private)
+{
+    struct sl_net *net = b->net;
+    enum sl_init weight = b->head_init.weight;
+    enum sl_init bias = b->head_init.bias;
+    int d = net->axes[net->values[features].axis].full;
+    int hidden = sl_net_axis(net, "head.hidden", d, false);
+    int out = sl_net_axis(net, "embedding", dim, true);
+    int x = features;
+
+    x = is_private ? sl_net_linear_private(net, "head.0", x, hidden, weight, bias)
+                   : sl_net_linear(net, "head.0", x, hidden, true, weight, bias);
+    x = sl_net_relu(net, "head.1", x);
+    x = is_private ? sl_net_linear_private(net, "head.2", x, out, weight, bias)
+                   : sl_net_linear(net, "head.2", x, out, true, weight, bias);
+    return one_output(x);
+}
+
 /* The heads of net.h: docs/methods.md has them by method. */
 static struct head add_head(struct builder *b, const struct sl_resnet_config *config,
                             int features)
@@ -356,18 +375,13 @@ static struct head add_head(struct builder *b, const struct sl_resnet_config *co
     if (config->head == SL_HEAD_SIMCLR) {
         return simclr_head(b, config, features);
     }
-    if (config->head == SL_HEAD_MLP) {
-        int d = net->axes[net->values[features].axis].full;
-        int hidden = sl_net_axis(net, "head.hidden", d, false);
-        int out = sl_net_axis(net, "embedding", config->dim, true);
-        int x = sl_net_linear(net, "head.0", features, hidden, true, weight, bias);
-        x = sl_net_relu(net, "head.1", x);
-        return one_output(sl_net_linear(net, "head.2", x, out, true, weight, bias));
+    if (config->head == SL_HEAD_MLP || config->head == SL_HEAD_SWITCH) {
+        return mlp_head(b, features, config->dim, config->head == SL_HEAD_SWITCH);
     }
     if (config->head == SL_HEAD_CLASSIFIERS) {
         int classes = sl_net_axis(net, "classes", config->dim, true);
-        return one_output(
-            sl_net_linear_private(net, "head.0", features, classes, SL_INIT_NORMAL_001));
+        return one_output(sl_net_linear_private(net, "head.0", features, classes,
+                                                SL_INIT_NORMAL_001, SL_INIT_ZERO));
     }
     bool classifier = config->head == SL_HEAD_CLASSIFIER;
     int out = sl_net_axis(net, classifier ? "classes" : "embedding", config->dim, true);

@@ -128,6 +128,9 @@ static void test_contradictions(void **state)
     REFUSED(2, "--classes 10", "-m", "mocov2", "--classes", "10");
     REFUSED(2, "--moco-k 64", "-m", "mocov3", "--moco-k", "64");
     REFUSED(2, "--head linear", "-m", "mocov3", "--head", "linear");
+    REFUSED(2, "--head switch", "-m", "mocov3", "--head", "switch");
+    REFUSED(2, "--head switch", "-m", "simclr", "--head", "switch");
+    REFUSED(2, "--head switch", "-m", "supervised", "--head", "switch");
     REFUSED(2, "--bn-splits 2", "-m", "mocov3", "--bn-splits", "2");
     REFUSED(2, "--teachers all-larger", "-m", "mocov3", "--teachers", "all-larger");
     REFUSED(2, "--moco-k 64", "-m", "simclr", "--moco-k", "64");

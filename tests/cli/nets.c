@@ -57,6 +57,27 @@ static void test_variants(void **state)
     assert_true(usual != apart && usual != block && apart != block);
     cli_expect_refused(RUN("pretrain", "-o", "run", "--resume", "-q", "--block", "basic"),
                        2, "--block");
+    uint64_t heads = train_and_judge("--head", "switch");
+    assert_true(heads != usual && heads != apart && heads != block);
+    cli_expect_refused(RUN("pretrain", "-o", "run", "--resume", "-q", "--head", "mlp"), 2,
+                       "--head");
+}
+
+static json_int_t parameters_with(const char *head)
+{
+    json_t *plan = cli_json(RUN("plan", "--json", "-a", "resnet8-b16", "-w", "1,0.5",
+                                "--image-size", "32", "-b", "16", "--head", head));
+    json_int_t n = json_integer_value(json_object_get(plan, "params_total"));
+    json_decref(plan);
+    return n;
+}
+
+/* A head of its own for width 0.5: Linear(32, 32), Linear(32, 128) and their biases. */
+static void test_plan_of_heads(void **state)
+{
+    (void)state;
+    assert_int_equal(parameters_with("switch") - parameters_with("mlp"),
+                     32 * 33 + 33 * 128);
 }
 
 static void test_refused(void **state)
@@ -75,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_variants, fresh),
+        cmocka_unit_test(test_plan_of_heads),
         cmocka_unit_test_setup(test_refused, fresh),
     };
     return cmocka_run_group_tests_name("nets", tests, NULL, NULL);

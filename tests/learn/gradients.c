@@ -114,6 +114,9 @@ static bool in_block(const struct sl_net *net, const struct sl_param *param, int
 {
     int64_t inner = (int64_t)param->kernel * param->kernel;
     int64_t cols = net->axes[param->axis_in].full;
+    if (param->owner >= 0) {
+        return param->owner == width;
+    }
     return i / (cols * inner) < net->axes[param->axis_out].span[width].count &&
            i / inner % cols < net->axes[param->axis_in].span[width].count;
 }
@@ -179,6 +182,52 @@ static void test_keyed(void **state)
         check_keyed(sl_backend_name(i), false);
         check_keyed(sl_backend_name(i), true);
     }
+}
+
+/* Of a head whose linears are private the layers are nobody's ring; the last one's
+ * gradient is the full width's. */
+static void check_private_head(bool apart)
+{
+    struct sl_error err = {0};
+    struct sl_device device = kit_device("ref");
+    struct sl_net *net =
+        kit_resnet("resnet8-b8", "1,0.75,0.5,0.25", IMAGE, SL_HEAD_SWITCH, DIM);
+    struct sl_graddiag *diag = NULL;
+    size_t bytes = (size_t)net->total * sizeof(float);
+    float *sum = kit_alloc(&device, bytes), *own = kit_alloc(&device, bytes);
+    float *full = kit_alloc(&device, bytes);
+    kit_ok(sl_graddiag_create(&err, net, &device, &diag), &err);
+    for (int width = 0; width < N; width++) {
+        keyed_gradient(net, width, own);
+        if (width == 0) {
+            memcpy(full, own, bytes);
+        }
+        (void)device.table->add(device.state, net->total, own, sum);
+        sl_graddiag_keep(diag, width, apart ? own : sum);
+    }
+    kit_ok(sl_graddiag_finish(&err, diag, N, apart), &err);
+    const struct sl_grad_record *record = &diag->record;
+    assert_int_equal(record->n_layers, 9); /* the encoder's */
+    const struct sl_param *head = &net->params[record->head];
+    assert_string_equal(head->name, "head.2@1.weight");
+    assert_int_equal(record->head_rows, DIM);
+    assert_int_equal(record->head_cols, 32);
+    assert_int_equal(record->n_values, head->count);
+    kit_same(record->values, full + head->offset, head->count);
+    assert_true(record->head_norm > 0.0 && record->singular[1] > 0.0);
+    sl_graddiag_destroy(diag);
+    device.table->free(device.state, sum);
+    device.table->free(device.state, own);
+    device.table->free(device.state, full);
+    sl_net_destroy(net);
+    sl_device_close(&device);
+}
+
+static void test_private_head(void **state)
+{
+    (void)state;
+    check_private_head(false);
+    check_private_head(true);
 }
 
 /* ---- a real step ------------------------------------------------------------------- */
@@ -379,9 +428,9 @@ static void test_sketch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keyed),      cmocka_unit_test(test_step),
-        cmocka_unit_test(test_one_active), cmocka_unit_test(test_singular),
-        cmocka_unit_test(test_sketch),
+        cmocka_unit_test(test_keyed),        cmocka_unit_test(test_step),
+        cmocka_unit_test(test_private_head), cmocka_unit_test(test_one_active),
+        cmocka_unit_test(test_singular),     cmocka_unit_test(test_sketch),
     };
     return cmocka_run_group_tests_name("gradients", tests, NULL, NULL);
 }

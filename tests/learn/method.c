@@ -3,8 +3,8 @@
  * Three whole SlimCLR-MoCo v2 steps of a tiny net (resnet8-b8, four widths) against
  * PyTorch: tools/golden.py computed the files in tests/golden from the same keyed start
  * and batches. Every case crosses the end of slow start; together they cover each form of
- * distillation and one and two norm groups, on each backend. Per tensor max|a-b| <= 1e-4
- * max|b| + 1e-6.
+ * distillation and of the head, and one and two norm groups, on each backend. Per tensor
+ * max|a-b| <= 1e-4 max|b| + 1e-6.
  */
 #include "stepkit.h"
 
@@ -17,25 +17,35 @@ struct golden_case {
     int groups;
     double alpha, tau;
     enum sl_block block;
+    enum sl_head head;
 };
 
 static const struct golden_case cases[] = {
-    {"seed", SL_DISTILL_SEED, SL_TEACHERS_FULL, 2, 0.5, 5.0, SL_BLOCK_BASIC},
-    {"inplace", SL_DISTILL_INPLACE, SL_TEACHERS_FULL, 1, 0.5, 0.5, SL_BLOCK_BASIC},
+    {"seed", SL_DISTILL_SEED, SL_TEACHERS_FULL, 2, 0.5, 5.0, SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"inplace", SL_DISTILL_INPLACE, SL_TEACHERS_FULL, 1, 0.5, 0.5, SL_BLOCK_BASIC,
+     SL_HEAD_MLP},
     {"mse-embedding", SL_DISTILL_MSE_EMBEDDING, SL_TEACHERS_FULL, 2, 0.75, 5.0,
-     SL_BLOCK_BASIC},
-    {"mse-logits", SL_DISTILL_MSE_LOGITS, SL_TEACHERS_FULL, 1, 0.75, 5.0, SL_BLOCK_BASIC},
-    {"atkd", SL_DISTILL_ATKD, SL_TEACHERS_FULL, 2, 0.5, 5.0, SL_BLOCK_BASIC},
-    {"dkd", SL_DISTILL_DKD, SL_TEACHERS_FULL, 1, 0.5, 5.0, SL_BLOCK_BASIC},
-    {"all-larger", SL_DISTILL_SEED, SL_TEACHERS_ALL_LARGER, 1, 0.75, 0.25,
-     SL_BLOCK_BASIC},
+     SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"mse-logits", SL_DISTILL_MSE_LOGITS, SL_TEACHERS_FULL, 1, 0.75, 5.0, SL_BLOCK_BASIC,
+     SL_HEAD_MLP},
+    {"atkd", SL_DISTILL_ATKD, SL_TEACHERS_FULL, 2, 0.5, 5.0, SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"dkd", SL_DISTILL_DKD, SL_TEACHERS_FULL, 1, 0.5, 5.0, SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"all-larger", SL_DISTILL_SEED, SL_TEACHERS_ALL_LARGER, 1, 0.75, 0.25, SL_BLOCK_BASIC,
+     SL_HEAD_MLP},
     {"slimclr-cifar", SL_DISTILL_SEED, SL_TEACHERS_FULL, 1, 0.5, 5.0,
-     SL_BLOCK_SLIMCLR_CIFAR},
+     SL_BLOCK_SLIMCLR_CIFAR, SL_HEAD_MLP},
+};
+
+/* Those whose files are samples and say their seed. */
+static const struct golden_case more[] = {
+    {"switch", SL_DISTILL_SEED, SL_TEACHERS_FULL, 1, 0.75, 0.5, SL_BLOCK_BASIC,
+     SL_HEAD_SWITCH},
 };
 
 /* ---- a run ------------------------------------------------------------------------- */
 
-static void start(struct golden_run *run, const char *device, const struct golden_case *c)
+static void start(struct golden_run *run, const char *device, const struct golden_case *c,
+                  uint64_t seed)
 {
     struct sl_error err = {0};
     struct sl_net *net = NULL;
@@ -44,10 +54,10 @@ static void start(struct golden_run *run, const char *device, const struct golde
                                                 .image_size = IMAGE,
                                                 .channels = 3,
                                                 .block = c->block,
-                                                .head = SL_HEAD_MLP,
+                                                .head = c->head,
                                                 .dim = GOLDEN_DIM};
     kit_ok(sl_resnet_build(&err, &net_config, &net), &err);
-    struct sl_trainer_config config = golden_config("mocov2", SEED);
+    struct sl_trainer_config config = golden_config("mocov2", seed);
     config.lr.peak = 0.05;
     config.lr.second_peak = 0.04;
     config.queue = GOLDEN_QUEUE;
@@ -61,19 +71,30 @@ static void start(struct golden_run *run, const char *device, const struct golde
     golden_start(run, device, net, &config);
 }
 
-static void compare_case(const char *device, const struct golden_case *c)
+static void compare_case(const char *device, const struct golden_case *c,
+                         enum golden_form form)
 {
     struct golden_run run;
-    char file[64], where[80];
+    char file[64], where[80], groups[16] = "";
     int64_t size, names_size;
+    float seed = SEED;
 
-    snprintf(file, sizeof file, "mocov2-%s-g%d.bin", c->name, c->groups);
+    if (form == GOLDEN_WHOLE) {
+        snprintf(groups, sizeof groups, "-g%d", c->groups);
+    }
+    snprintf(file, sizeof file, "mocov2-%s%s.bin", c->name, groups);
     snprintf(where, sizeof where, "%s on %s", file, device);
-    char *names = golden_read("mocov2.txt", &names_size);
+    char *names = golden_read(
+        c->head == SL_HEAD_SWITCH ? "mocov2-switch.txt" : "mocov2.txt", &names_size);
     char *bytes = golden_read(file, &size);
-    start(&run, device, c);
+    const char *at = bytes;
+    if (form == GOLDEN_SAMPLED) {
+        memcpy(&seed, at, sizeof seed);
+        at += sizeof seed;
+    }
+    start(&run, device, c, (uint64_t)seed);
     golden_steps(&run, GOLDEN_STEPS);
-    int n = golden_hold(&run, GOLDEN_WHOLE, where, names, bytes, bytes + size);
+    int n = golden_hold(&run, form, where, names, at, bytes + size);
     /* Nothing was left out: all parameters, all statistics, the queue. */
     assert_int_equal(n, run.net->n_params + 2 * run.net->n_norms * run.net->widths.n +
                             2 * run.net->n_norms + 1 + GOLDEN_STEPS * 7);
@@ -85,7 +106,10 @@ static void compare_case(const char *device, const struct golden_case *c)
 static void compare_all(const char *device)
 {
     for (int i = 0; i < SL_COUNT(cases); i++) {
-        compare_case(device, &cases[i]);
+        compare_case(device, &cases[i], GOLDEN_WHOLE);
+    }
+    for (int i = 0; i < SL_COUNT(more); i++) {
+        compare_case(device, &more[i], GOLDEN_SAMPLED);
     }
 }
 

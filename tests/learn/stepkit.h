@@ -127,19 +127,22 @@ static inline int64_t golden_ours(const struct golden_run *run, enum golden_form
                                   const char *name, int64_t count, float *ours)
 {
     int step, used = 0;
+    bool sampled = form == GOLDEN_SAMPLED && count > GOLDEN_SAMPLES;
+    const int64_t n = sampled ? GOLDEN_SAMPLES : count;
+    const int64_t stride = sampled ? GOLDEN_STRIDE : 1;
 
     if (sscanf(name, "step%d.%n", &step, &used) != 1 || used == 0) {
-        bool sampled = form == GOLDEN_SAMPLED && count > GOLDEN_SAMPLES;
-        int64_t n = sampled ? GOLDEN_SAMPLES : count;
-        golden_state(run, name, count, n, sampled ? GOLDEN_STRIDE : 1, ours);
+        golden_state(run, name, count, n, stride, ours);
         return n;
     }
     const struct sl_step_numbers *numbers = &run->numbers[step];
     const char *what = name + used;
     if (strcmp(what, "keys") == 0) {
         assert_int_equal(count, SL_COUNT(run->keys[step]));
-        memcpy(ours, run->keys[step], sizeof run->keys[step]);
-        return count;
+        for (int64_t i = 0; i < n; i++) {
+            ours[i] = run->keys[step][i * stride % count];
+        }
+        return n;
     }
     if (strcmp(what, "total") == 0) {
         assert_int_equal(count, 1);

@@ -49,15 +49,16 @@ static inline struct sl_trainer_config tiny_config(void)
     return config;
 }
 
-static inline struct tiny *tiny_start(const char *device, const char *widths,
-                                      const struct sl_trainer_config *config)
+static inline struct tiny *tiny_start_head(const char *device, const char *widths,
+                                           enum sl_head head,
+                                           const struct sl_trainer_config *config)
 {
     struct sl_error err = {0};
     struct tiny *tiny = NULL;
 
     kit_ok(sl_heap_alloc(&err, "tiny", 1, sizeof *tiny, &tiny), &err);
     tiny->device = kit_device(device);
-    tiny->net = kit_resnet("resnet8-b8", widths, TINY_IMAGE, SL_HEAD_MLP, TINY_DIM);
+    tiny->net = kit_resnet("resnet8-b8", widths, TINY_IMAGE, head, TINY_DIM);
     kit_ok(sl_trainer_create(&err, config, tiny->net, &tiny->device, &tiny->trainer),
            &err);
     kit_ok(sl_trainer_state(&err, tiny->trainer, &tiny->state), &err);
@@ -65,6 +66,12 @@ static inline struct tiny *tiny_start(const char *device, const char *widths,
         tiny->state_bytes += (int64_t)sl_tensor_bytes(&tiny->state.items[i].tensor);
     }
     return tiny;
+}
+
+static inline struct tiny *tiny_start(const char *device, const char *widths,
+                                      const struct sl_trainer_config *config)
+{
+    return tiny_start_head(device, widths, SL_HEAD_MLP, config);
 }
 
 static inline void tiny_end(struct tiny *tiny)

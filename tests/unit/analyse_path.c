@@ -50,10 +50,10 @@ static void scale_to_unit(int64_t n, float *flat)
 }
 
 /* In place: what is made keeps a pointer to the device. */
-static void world_open(struct world *world)
+static void world_open_head(struct world *world, enum sl_head head)
 {
     *world = (struct world){.device = kit_device("ref")};
-    world->net = kit_resnet("resnet8-b8", "1,0.5", 8, SL_HEAD_LINEAR, 8);
+    world->net = kit_resnet("resnet8-b8", "1,0.5", 8, head, 8);
     world->params = kit_params(world->net, &world->device);
     int64_t n = world->net->total;
     float **arrays[] = {&world->final, &world->u, &world->v};
@@ -69,6 +69,11 @@ static void world_open(struct world *world)
         world->v[i] -= (float)(along * world->u[i]);
     }
     scale_to_unit(n, world->v);
+}
+
+static void world_open(struct world *world)
+{
+    world_open_head(world, SL_HEAD_LINEAR);
 }
 
 static void world_close(struct world *world)
@@ -190,12 +195,11 @@ static void test_no_plane(void **state)
 
 /* Filters as long as the final ones, other numbers for other directions, and points that
  * are the nearest of the plane although the directions are not unit. */
-static void test_random(void **state)
+static void check_random(enum sl_head head)
 {
-    (void)state;
     struct sl_error err = {0};
     struct world world;
-    world_open(&world);
+    world_open_head(&world, head);
     struct sl_directions random = {0};
     kit_ok(sl_directions_random(&err, world.net, world.final, 7, &random), &err);
     for (int i = 0; i < world.net->n_params; i++) {
@@ -205,7 +209,8 @@ static void test_random(void **state)
             assert_true(d[0][0] == 0.0F && d[1][param->count - 1] == 0.0F);
             continue;
         }
-        int filters = world.net->axes[param->axis_out].full;
+        const struct sl_axis *out = &world.net->axes[param->axis_out];
+        int filters = param->owner < 0 ? out->full : out->span[param->owner].count;
         int64_t size = param->count / filters;
         for (int f = 0; f < filters; f++) {
             const float *w = world.final + param->offset + f * size;
@@ -231,6 +236,13 @@ static void test_random(void **state)
     sl_snapshot_rows_close(rows);
     sl_directions_finish(&random);
     world_close(&world);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    check_random(SL_HEAD_LINEAR);
+    check_random(SL_HEAD_SWITCH);
 }
 
 /* ---- names ------------------------------------------------------------------------- */

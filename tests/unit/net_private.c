@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A linear op with a weight and a bias for each width: names and shapes, places in the
- * private blocks, and, width by width, the outputs and gradients of a net that has this
- * width alone.
+ * Linear ops with a weight and a bias for each width: names and shapes, places in the
+ * private blocks, where they start, and, width by width, the outputs and gradients of a
+ * net that has this width alone.
  */
 #include "netkit.h"
 
@@ -77,18 +77,66 @@ static void test_names_and_places(void **state)
     sl_device_close(&device);
 }
 
-static void test_a_width_is_a_net_of_its_own(void **state)
+/* Every tensor has numbers of its own, within the bounds of its own width; those of the
+ * shared ones are what they are under a shared head. */
+static void test_start_of_a_private_head(void **state)
+{
+    static const char *const names[] = {
+        "head.0@1.weight",   "head.0@1.bias",   "head.2@1.weight",   "head.2@1.bias",
+        "head.0@0.5.weight", "head.0@0.5.bias", "head.2@0.5.weight", "head.2@0.5.bias"};
+    static const int64_t dims[][2] = {{32, 32}, {32, 0}, {5, 32}, {5, 0},
+                                      {16, 16}, {16, 0}, {5, 16}, {5, 0}};
+    struct sl_error err = {0};
+    struct sl_device device = kit_device("ref");
+    struct sl_named_list list = {0};
+    struct sl_params *params[2];
+    const struct sl_net *nets[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct sl_net *net = kit_resnet("resnet8-b8", "1,0.5", 16,
+                                        i == 0 ? SL_HEAD_SWITCH : SL_HEAD_MLP, CLASSES);
+        nets[i] = net;
+        kit_ok(sl_params_create(&err, net, &device, false, &params[i]), &err);
+        kit_ok(sl_params_init(&err, params[i], KIT_SEED), &err);
+    }
+    kit_ok(sl_params_state(&err, nets[0], params[0]->weight, "", &list), &err);
+    for (int i = 0; i < SL_COUNT(names); i++) {
+        assert_dims(&list, names[i], dims[i][1] > 0 ? 2 : 1, dims[i][0], dims[i][1]);
+        const struct sl_tensor *tensor = &sl_named_find(&list, names[i])->tensor;
+        const float *values = tensor->data;
+        float largest = 0.0F;
+        for (int64_t k = 0; k < sl_tensor_count(tensor); k++) {
+            float size = values[k] < 0.0F ? -values[k] : values[k];
+            largest = size > largest ? size : largest;
+        }
+        /* 1 / sqrt(32) and 1 / sqrt(16) */
+        float bound = i < 4 ? 0.17678F : 0.25F;
+        assert_true(largest <= bound && largest > 0.5F * bound);
+        for (int j = i / 4 * 4; j < i; j++) {
+            const float *other = sl_named_find(&list, names[j])->tensor.data;
+            assert_true(values[0] != other[0]);
+        }
+    }
+    int64_t trunk = nets[0]->shared;
+    kit_same(params[0]->weight, params[1]->weight, trunk);
+    sl_named_finish(&list);
+    for (int i = 0; i < 2; i++) {
+        sl_params_destroy(params[i]);
+        sl_net_destroy((struct sl_net *)nets[i]);
+    }
+    sl_device_close(&device);
+}
+
+static void check_each_width_alone(enum sl_head head)
 {
     static const char *const alone[] = {"1", "0.5"};
     struct sl_error err = {0};
     struct sl_device device = kit_device("ref");
-    struct sl_net *net =
-        kit_resnet("resnet8-b8", "1,0.5", 16, SL_HEAD_CLASSIFIERS, CLASSES);
+    struct sl_net *net = kit_resnet("resnet8-b8", "1,0.5", 16, head, CLASSES);
     struct sl_params *params = kit_params(net, &device);
     struct sl_stats *stats = kit_stats(net, &device);
     float *pictures = kit_alloc(&device, KIT_BATCH * 16 * 16 * 3 * sizeof(float));
     float *diff = kit_alloc(&device, KIT_BATCH * CLASSES * sizeof(float));
-    (void)state;
     sl_rng_fill_normal(KIT_SEED, SL_RNG_TEST, 900, 1.0F, (int64_t)KIT_BATCH * 16 * 16 * 3,
                        pictures);
     sl_rng_fill_normal(KIT_SEED, SL_RNG_TEST, 901, 1.0F, KIT_BATCH * CLASSES, diff);
@@ -97,7 +145,7 @@ static void test_a_width_is_a_net_of_its_own(void **state)
         struct sl_resnet_config config = {.arch = "resnet8-b8",
                                           .image_size = 16,
                                           .channels = 3,
-                                          .head = SL_HEAD_CLASSIFIERS,
+                                          .head = head,
                                           .dim = CLASSES};
         kit_ok(sl_widths_parse(&err, alone[w], false, "widths", &config.widths), &err);
         kit_ok(sl_resnet_build(&err, &config, &narrow), &err);
@@ -147,10 +195,18 @@ static void test_a_width_is_a_net_of_its_own(void **state)
     sl_device_close(&device);
 }
 
+static void test_a_width_is_a_net_of_its_own(void **state)
+{
+    (void)state;
+    check_each_width_alone(SL_HEAD_CLASSIFIERS);
+    check_each_width_alone(SL_HEAD_SWITCH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_and_places),
+        cmocka_unit_test(test_start_of_a_private_head),
         cmocka_unit_test(test_a_width_is_a_net_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

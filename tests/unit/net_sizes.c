@@ -72,7 +72,8 @@ static void test_heads(void **state)
         int dim;
         int64_t params;
     } table[] = {
-        {SL_HEAD_MLP, 128, 4458624}, /* mocov2_slim */
+        {SL_HEAD_MLP, 128, 4458624},    /* mocov2_slim */
+        {SL_HEAD_SWITCH, 128, 8525312}, /* mocov2_switch */
         {SL_HEAD_CLASSIFIER, 1000, 2049000},
         {SL_HEAD_LINEAR, 128, 2048 * 128 + 128},
         {SL_HEAD_MOCOV3, 256, 9457664 + 2117632}, /* projector and predictor */
@@ -87,7 +88,7 @@ static void test_heads(void **state)
         /* At half width: half the inputs, and half the hidden units of the MLP. */
         int64_t d = 1024;
         int64_t expected = d * table[i].dim + table[i].dim;
-        if (table[i].head == SL_HEAD_MLP) {
+        if (table[i].head == SL_HEAD_MLP || table[i].head == SL_HEAD_SWITCH) {
             expected += d * d + d;
         } else if (table[i].head == SL_HEAD_MOCOV3) {
             expected = d * 2048 + 2 * 2048 + 2048 * 256; /* the last norm is bare */
