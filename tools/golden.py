@@ -52,6 +52,11 @@ CASES = [
 # case: what run() takes
 MORE = {
     "switch": ("seed", "full", 1, 0.75, 0.5, "basic", "switch"),
+    "all-larger-inplace": ("inplace", "all-larger", 1, 0.5, 0.5, "basic"),
+    "all-larger-mse-embedding": ("mse-embedding", "all-larger", 2, 0.75, 5.0, "basic"),
+    "all-larger-mse-logits": ("mse-logits", "all-larger", 1, 0.75, 5.0, "basic"),
+    "all-larger-atkd": ("atkd", "all-larger", 2, 0.5, 5.0, "basic"),
+    "all-larger-dkd": ("dkd", "all-larger", 1, 0.5, 5.0, "basic"),
 }
 HIDDEN, CLASSES, SAMPLES, STRIDE, OTHER_IMAGE = 24, 5, 64, 7919, 8
 MARGIN, RANK_MARGIN = 1e-5, 1e-4
@@ -625,6 +630,10 @@ def write_more(folder):
         tensors = away_from_corners(path, lambda: run(*case))
         size += write_sampled(path, tensors)
         tell(path, worst_of(tensors, run(*case, gradient=False)))
+        form, teachers, *rest = case
+        if teachers == "all-larger":
+            full = run(form, "full", *rest)
+            tell(path, worst_of(tensors, full), "with the full width alone as teacher")
         if name == "switch":
             size += write_names(folder / "mocov2-switch.txt", tensors)
     return size

@@ -3,8 +3,9 @@
  * Three whole SlimCLR-MoCo v2 steps of a tiny net (resnet8-b8, four widths) against
  * PyTorch: tools/golden.py computed the files in tests/golden from the same keyed start
  * and batches. Every case crosses the end of slow start; together they cover each form of
- * distillation and of the head, and one and two norm groups, on each backend. Per tensor
- * max|a-b| <= 1e-4 max|b| + 1e-6.
+ * distillation from the full width and from all larger ones, the MLP shared and of each
+ * width's own, and one and two norm groups, on each backend. Per tensor max|a-b| <= 1e-4
+ * max|b| + 1e-6.
  */
 #include "stepkit.h"
 
@@ -40,6 +41,16 @@ static const struct golden_case cases[] = {
 static const struct golden_case more[] = {
     {"switch", SL_DISTILL_SEED, SL_TEACHERS_FULL, 1, 0.75, 0.5, SL_BLOCK_BASIC,
      SL_HEAD_SWITCH},
+    {"all-larger-inplace", SL_DISTILL_INPLACE, SL_TEACHERS_ALL_LARGER, 1, 0.5, 0.5,
+     SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"all-larger-mse-embedding", SL_DISTILL_MSE_EMBEDDING, SL_TEACHERS_ALL_LARGER, 2,
+     0.75, 5.0, SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"all-larger-mse-logits", SL_DISTILL_MSE_LOGITS, SL_TEACHERS_ALL_LARGER, 1, 0.75, 5.0,
+     SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"all-larger-atkd", SL_DISTILL_ATKD, SL_TEACHERS_ALL_LARGER, 2, 0.5, 5.0,
+     SL_BLOCK_BASIC, SL_HEAD_MLP},
+    {"all-larger-dkd", SL_DISTILL_DKD, SL_TEACHERS_ALL_LARGER, 1, 0.5, 5.0,
+     SL_BLOCK_BASIC, SL_HEAD_MLP},
 };
 
 /* ---- a run ------------------------------------------------------------------------- */
