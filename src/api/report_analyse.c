@@ -222,8 +222,9 @@ static void add_trajectory(struct report *report)
 /* Columns in two tables: what a probe is worth, and why. */
 struct column {
     const char *key, *head;
-    bool is_share;
+    int decimals; /* PERCENT: a share */
 };
+enum { PERCENT = -1 };
 
 static void add_table(struct report *report, const json_t *results,
                       const struct column *columns, int n)
@@ -246,10 +247,11 @@ static void add_table(struct report *report, const json_t *results,
             double value = real_of(row, columns[c].key);
             if (!isfinite(value)) {
                 sl_text_add(&report->page, "<td class=\"n\">–</td>");
-            } else if (columns[c].is_share) {
+            } else if (columns[c].decimals == PERCENT) {
                 sl_text_add(&report->page, "<td class=\"n\">%.1f %%</td>", 100.0 * value);
             } else {
-                sl_text_add(&report->page, "<td class=\"n\">%.3g</td>", value);
+                sl_text_add(&report->page, "<td class=\"n\">%.*f</td>",
+                            columns[c].decimals, value);
             }
         }
         sl_text_add(&report->page, "</tr>\n");
@@ -260,15 +262,14 @@ static void add_table(struct report *report, const json_t *results,
 static void add_probes(struct report *report)
 {
     static const struct column worth[] = {
-        {"private_acc1", "right, own probe", true},
-        {"shared_acc1", "right, one probe for all", true},
-        {"prefix_acc1", "right, full width&#39;s probe", true},
-        {"private_loss", "error in training, own", false},
-        {"shared_loss", "for all", false},
-        {"prefix_loss", "full width&#39;s", false}};
-    static const struct column reasons[] = {{"coupling", "coupling", false},
-                                            {"shift", "shift", false},
-                                            {"gap", "gap", false}};
+        {"private_acc1", "right: own probe", PERCENT},
+        {"shared_acc1", "one for all", PERCENT},
+        {"prefix_acc1", "full width&#39;s", PERCENT},
+        {"private_loss", "training error: own probe", 4},
+        {"shared_loss", "one for all", 4},
+        {"prefix_loss", "full width&#39;s", 4}};
+    static const struct column reasons[] = {
+        {"coupling", "coupling", 2}, {"shift", "shift", 2}, {"gap", "gap", 2}};
     json_t *root = read_result(report, "probes.json", "probes");
     const json_t *results = json_object_get(root, "results");
     double classes = real_of(root, "classes");
@@ -283,7 +284,8 @@ static void add_probes(struct report *report)
         "in closed form (least squares), so that nothing depends on how it was trained: "
         "one of each width's own; one for all widths, of which each uses the part of its "
         "own features; and the full width's own probe, of which each uses that part. The "
-        "nearer the three, the less it costs to share.");
+        "nearer the three, the less it costs to share. Training error: mean square, a 1 "
+        "for the class of the picture and a 0 for every other.");
     report_words(report,
                  "Data %s; %.0f pictures to learn from, %.0f to judge by, %.0f classes: "
                  "guessing would be right in %.1f %%; checkpoint of step %.0f.%s",

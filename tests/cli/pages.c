@@ -354,7 +354,7 @@ static void test_analyses(void **state)
     expect_in(page, "12.5 % at the best place, 80.0 % at the worst");
     expect_in(page, "guessing would be right in 25.0 %; checkpoint of step 4.</p>");
     expect_in(page, ">52.0 %</td><td class=\"n\">51.0 %</td><td class=\"n\">13.0 %</td>");
-    expect_in(page, ">1.25</td><td class=\"n\">0.5</td><td class=\"n\">–</td>");
+    expect_in(page, ">1.25</td><td class=\"n\">0.50</td><td class=\"n\">–</td>");
     expect_not_in(page, "<b>d");
     expect_not_in(page, "slimclr analyse probes ");
     expect_self_contained(page);
